@@ -1,2 +1,2 @@
-//! Project automation.
+//! Placeholder.
 fn main() {}

@@ -1,0 +1,148 @@
+//! What brokers hold as Apache's own Java client reads it, and messages that Apache's own producer sends.
+
+mod program;
+mod types;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
+
+use super::{Version, jars};
+use crate::process::tail;
+
+pub use types::{JavaSend, ProducerConnection, ReadMessage, ReadOptions, SentMessage};
+
+/// Runs `java/Reader.java` on the jars of one version; each call is one Java process of about a second.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    lib: PathBuf,
+    classes: PathBuf,
+}
+
+impl Reader {
+    /// Fetches the jars and compiles the program, unless an earlier call has.
+    ///
+    /// # Errors
+    /// When Java or Maven is missing, or the program does not compile.
+    pub fn new(version: Version) -> Result<Self> {
+        let lib = jars(version)?;
+        let classes = program::compiled(version, &lib)?;
+        Ok(Self { lib, classes })
+    }
+
+    /// Every message of the topic on every broker, in the order of broker, queue and offset.
+    ///
+    /// # Errors
+    /// When the topic has no route, or a queue cannot be read to its end.
+    pub fn read_topic(&self, name_servers: &str, topic: &str) -> Result<Vec<ReadMessage>> {
+        self.read_topic_with(name_servers, topic, &ReadOptions::new())
+    }
+
+    /// Like [`read_topic`](Self::read_topic), with options.
+    ///
+    /// # Errors
+    /// As [`read_topic`](Self::read_topic).
+    pub fn read_topic_with(
+        &self,
+        name_servers: &str,
+        topic: &str,
+        options: &ReadOptions,
+    ) -> Result<Vec<ReadMessage>> {
+        let at_least = options.at_least.to_string();
+        let wait = options.wait.as_millis().to_string();
+        let mut arguments = vec![
+            "read",
+            "--namesrv",
+            name_servers,
+            "--topic",
+            topic,
+            "--at-least",
+            &at_least,
+            "--wait-ms",
+            &wait,
+        ];
+        if options.digest_only {
+            arguments.extend(["--digest", "yes"]);
+        }
+        let mut messages: Vec<ReadMessage> = self.run(&arguments)?;
+        messages.sort_unstable_by(|a, b| a.position().cmp(&b.position()));
+        Ok(messages)
+    }
+
+    /// The producers of `group` that each broker of `topic` knows by their heartbeats; none is no error.
+    ///
+    /// # Errors
+    /// When the topic has no route or a broker does not answer.
+    pub fn producer_connections(
+        &self,
+        name_servers: &str,
+        group: &str,
+        topic: &str,
+    ) -> Result<Vec<ProducerConnection>> {
+        self.run(&[
+            "producers",
+            "--namesrv",
+            name_servers,
+            "--group",
+            group,
+            "--topic",
+            topic,
+        ])
+    }
+
+    /// Sends messages by Apache's own producer: bodies `java-0`, `java-1` and so on, filled up with dots; tag `java`,
+    /// key `key-N`, property `index`.
+    ///
+    /// # Errors
+    /// When the program fails; a failed send is in the result.
+    pub fn java_send(
+        &self,
+        name_servers: &str,
+        topic: &str,
+        send: &JavaSend,
+    ) -> Result<Vec<SentMessage>> {
+        let count = send.count.to_string();
+        let body = send.body_len.to_string();
+        let threads = send.threads.to_string();
+        let mut sent: Vec<SentMessage> = self.run(&[
+            "send",
+            "--namesrv",
+            name_servers,
+            "--topic",
+            topic,
+            "--group",
+            &send.group,
+            "--count",
+            &count,
+            "--body",
+            &body,
+            "--threads",
+            &threads,
+        ])?;
+        sent.sort_unstable_by_key(|message| message.index);
+        Ok(sent)
+    }
+
+    fn run<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<Vec<T>> {
+        let run = program::run(&self.lib, &self.classes, arguments)?;
+        if !run.status.success() {
+            bail!(
+                "the Java program failed ({}): {}\n{}",
+                run.status,
+                arguments.join(" "),
+                tail(&run.log, 30)
+            );
+        }
+        let _ = std::fs::remove_file(&run.log);
+        run.stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                serde_json::from_slice(line).with_context(|| {
+                    format!("not a line of JSON: {}", String::from_utf8_lossy(line))
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,101 @@
+//! The judge is judged first: every version boots, Apache's own producer sends, Apache's own consumer reads it back.
+#![allow(
+    clippy::print_stdout,
+    reason = "start times are worth seeing with --nocapture"
+)]
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use xtask::apache::{
+    Cluster, ClusterSpec, JavaSend, Permission, ReadOptions, Reader, Version, require,
+};
+
+fn boots_and_reads_back(version: Version) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "reported, not decided by")]
+    let start = Instant::now();
+    let cluster = Cluster::start(&ClusterSpec::new(version).brokers(2))?;
+    println!("{version}: two brokers ready after {:.1?}", start.elapsed());
+    cluster.create_topic("judged", 4, Permission::READ_WRITE)?;
+    let namesrv = cluster.name_server_addr();
+    let reader = Reader::new(version)?;
+
+    let sent = reader.java_send(&namesrv, "judged", &JavaSend::new(200).body_len(256))?;
+    assert_eq!(sent.len(), 200);
+    let failed: Vec<_> = sent.iter().filter(|s| s.status != "SEND_OK").collect();
+    assert!(failed.is_empty(), "{failed:?}");
+
+    let options = ReadOptions::new()
+        .at_least(200)
+        .wait(Duration::from_secs(10));
+    let read = reader.read_topic_with(&namesrv, "judged", &options)?;
+    assert_eq!(read.len(), 200);
+    let brokers: HashSet<_> = read.iter().map(|m| m.broker.as_str()).collect();
+    assert_eq!(brokers, HashSet::from(["broker-a", "broker-b"]));
+    for message in &sent {
+        let position = (message.broker.as_deref(), message.queue, message.offset);
+        let stored = read
+            .iter()
+            .find(|r| (Some(r.broker.as_str()), Some(r.queue), Some(r.offset)) == position)
+            .context("acknowledged, so stored")?;
+        assert_eq!(Some(&stored.msg_id), message.msg_id.as_ref());
+        assert_eq!(stored.offset_msg_id, message.offset_msg_id);
+        assert_eq!(stored.keys, Some(format!("key-{}", message.index)));
+        assert_eq!(stored.tags.as_deref(), Some("java"));
+        assert_eq!(stored.properties["index"], message.index.to_string());
+        assert_eq!((stored.len, stored.body.len()), (256, 256));
+        let body = String::from_utf8_lossy(&stored.body);
+        assert_eq!(
+            body.trim_end_matches('.'),
+            format!("java-{}", message.index)
+        );
+    }
+    assert!(
+        reader
+            .producer_connections(&namesrv, "no_such_group", "judged")?
+            .is_empty()
+    );
+
+    let broker = cluster.broker("broker-b").context("the second broker")?;
+    broker.pause()?;
+    broker.resume()?;
+    let before = broker.pid();
+    broker.kill()?;
+    assert_eq!(broker.pid(), None);
+    broker.start()?;
+    assert_ne!(broker.pid(), before);
+    let options = ReadOptions::new().digest_only().at_least(200);
+    let again = reader.read_topic_with(&namesrv, "judged", &options)?;
+    assert_eq!(
+        again.len(),
+        200,
+        "a killed broker keeps what the system had taken"
+    );
+    assert!(again.iter().all(|m| m.body.is_empty() && m.len == 256));
+    Ok(())
+}
+
+#[test]
+fn apache_4_9_7_boots_and_is_read_back() -> Result<()> {
+    let Some(()) = require("apache_4_9_7_boots_and_is_read_back") else {
+        return Ok(());
+    };
+    boots_and_reads_back(Version::V4_9_7)
+}
+
+#[test]
+fn apache_5_1_4_boots_and_is_read_back() -> Result<()> {
+    let Some(()) = require("apache_5_1_4_boots_and_is_read_back") else {
+        return Ok(());
+    };
+    boots_and_reads_back(Version::V5_1_4)
+}
+
+#[test]
+fn apache_5_5_0_boots_and_is_read_back() -> Result<()> {
+    let Some(()) = require("apache_5_5_0_boots_and_is_read_back") else {
+        return Ok(());
+    };
+    boots_and_reads_back(Version::V5_5_0)
+}
