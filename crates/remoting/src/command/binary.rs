@@ -1,0 +1,251 @@
+//! The binary form of a header, which Java calls `ROCKETMQ`:
+//! `code i16 | language u8 | version i16 | opaque i32 | flag i32 | remark length i32 | remark |
+//! fields length i32 | { name length i16 | name | value length i32 | value }*`.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
+use std::borrow::Cow;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::ext_fields::{MAX_EXT_FIELDS, keep_last};
+use super::{CLIENT_VERSION, CommandHead, LanguageCode, RemotingCommand};
+use crate::frame::FrameError;
+use crate::header::{FieldSink, RequestHeader};
+
+/// Bytes before the remark's length.
+const FIXED: usize = 13;
+/// Bytes of a header without remark and fields.
+const SMALLEST: usize = 21;
+/// Room made at once for a request's header, so that small headers grow the buffer once.
+const USUAL_HEADER: usize = 512;
+
+/// Reads the numbers of a header.
+pub(super) fn peek(header: &[u8]) -> Result<CommandHead, FrameError> {
+    if header.len() < SMALLEST {
+        return Err(FrameError::Truncated("fixed"));
+    }
+    let (code, _, _, opaque, flag) = fixed(header)?;
+    Ok(CommandHead { code, flag, opaque })
+}
+
+/// Calls `each` for every field that has a name and a value, in wire order.
+pub(super) fn visit_fields<'a, T>(
+    header: &'a [u8],
+    target: &mut T,
+    each: impl Fn(&mut T, &str, Cow<'a, str>),
+) -> Result<(), FrameError> {
+    let (_, fields) = remark_and_fields(header)?;
+    read_fields(fields, |name, value| {
+        each(target, name, Cow::Borrowed(value))
+    })
+}
+
+pub(super) fn decode(header: &Bytes) -> Result<RemotingCommand, FrameError> {
+    let (code, language, version, opaque, flag) = fixed(header)?;
+    let (remark, fields) = remark_and_fields(header)?;
+    let mut ext_fields = Vec::new();
+    read_fields(fields, |name, value| {
+        ext_fields.push((name.to_owned(), value.to_owned()));
+    })?;
+    let language = LanguageCode(language);
+    Ok(RemotingCommand {
+        code,
+        language: language.name().map(|_| language),
+        version,
+        opaque,
+        flag,
+        remark: remark.map(str::to_owned),
+        ext_fields: keep_last(ext_fields),
+        body: Bytes::new(),
+    })
+}
+
+pub(super) fn encode(command: &RemotingCommand, dst: &mut BytesMut) {
+    let language = command.language.unwrap_or(LanguageCode::OTHER);
+    put_fixed(
+        dst,
+        command.code,
+        language.0,
+        command.version,
+        command.opaque,
+        command.flag,
+    );
+    put_value(dst, command.remark.as_deref().unwrap_or_default());
+    put_with_length(dst, |dst| {
+        for (name, value) in &command.ext_fields {
+            put_field_name(dst, name);
+            put_value(dst, value);
+        }
+    });
+}
+
+pub(super) fn encode_request<H: RequestHeader>(
+    header: &H,
+    opaque: i32,
+    flag: i32,
+    dst: &mut BytesMut,
+) {
+    dst.reserve(USUAL_HEADER);
+    put_fixed(
+        dst,
+        header.code().0,
+        LanguageCode::RUST.0,
+        CLIENT_VERSION,
+        opaque,
+        flag,
+    );
+    dst.put_i32(0);
+    put_with_length(dst, |dst| header.write_fields(&mut BinarySink { dst }));
+}
+
+/// `code, language, version, opaque, flag`.
+fn fixed(header: &[u8]) -> Result<(i32, u8, i32, i32, i32), FrameError> {
+    let mut bytes = header.get(..FIXED).ok_or(FrameError::Truncated("fixed"))?;
+    let code = i32::from(bytes.get_i16());
+    let language = bytes.get_u8();
+    let version = i32::from(bytes.get_i16());
+    Ok((code, language, version, bytes.get_i32(), bytes.get_i32()))
+}
+
+/// The remark, absent if empty, and the bytes of the fields. Bytes after them are ignored.
+fn remark_and_fields(header: &[u8]) -> Result<(Option<&str>, &[u8]), FrameError> {
+    let rest = header.get(FIXED..).ok_or(FrameError::Truncated("fixed"))?;
+    let (remark, rest) = long_piece(rest, "remark")?;
+    let (fields, _) = long_piece(rest, "fields")?;
+    let remark = (!remark.is_empty())
+        .then(|| utf8(remark, "remark"))
+        .transpose()?;
+    Ok((remark, fields))
+}
+
+/// Fields whose name or value is empty are null to Java; they are skipped.
+fn read_fields<'a>(
+    mut bytes: &'a [u8],
+    mut each: impl FnMut(&'a str, &'a str),
+) -> Result<(), FrameError> {
+    let mut count = 0_usize;
+    while !bytes.is_empty() {
+        count = count.saturating_add(1);
+        if count > MAX_EXT_FIELDS {
+            return Err(FrameError::InvalidField {
+                name: "extFields",
+                problem: "longer than 4096 fields",
+            });
+        }
+        let (length, rest) = bytes
+            .split_first_chunk::<2>()
+            .ok_or(FrameError::Truncated("name"))?;
+        let length = usize::try_from(i16::from_be_bytes(*length))
+            .map_err(|_| FrameError::Truncated("name"))?;
+        let (name, rest) = rest
+            .split_at_checked(length)
+            .ok_or(FrameError::Truncated("name"))?;
+        let (value, rest) = long_piece(rest, "value")?;
+        if !name.is_empty() && !value.is_empty() {
+            each(utf8(name, "field name")?, utf8(value, "field value")?);
+        }
+        bytes = rest;
+    }
+    Ok(())
+}
+
+/// Splits off a piece that begins with its length as an i32.
+fn long_piece<'a>(bytes: &'a [u8], name: &'static str) -> Result<(&'a [u8], &'a [u8]), FrameError> {
+    let (length, rest) = bytes
+        .split_first_chunk::<4>()
+        .ok_or(FrameError::Truncated(name))?;
+    usize::try_from(i32::from_be_bytes(*length))
+        .ok()
+        .and_then(|length| rest.split_at_checked(length))
+        .ok_or(FrameError::Truncated(name))
+}
+
+fn utf8<'a>(bytes: &'a [u8], name: &'static str) -> Result<&'a str, FrameError> {
+    std::str::from_utf8(bytes).map_err(|_| FrameError::InvalidUtf8(name))
+}
+
+/// Java casts code and version to 16 bits, so larger ones lose their upper bits here too.
+fn put_fixed(dst: &mut BytesMut, code: i32, language: u8, version: i32, opaque: i32, flag: i32) {
+    let [_, _, code_high, code_low] = code.to_be_bytes();
+    let [_, _, version_high, version_low] = version.to_be_bytes();
+    let mut bytes = [0; FIXED];
+    let mut rest = &mut bytes[..];
+    rest.put_slice(&[code_high, code_low, language, version_high, version_low]);
+    rest.put_i32(opaque);
+    rest.put_i32(flag);
+    dst.extend_from_slice(&bytes);
+}
+
+/// Writes what `write` writes, with its length as an i32 before it.
+fn put_with_length(dst: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
+    let start = dst.len();
+    dst.put_i32(0);
+    let begin = dst.len();
+    write(dst);
+    // No more than 2^31 bytes: a frame over 16 MiB is refused once it is written.
+    let length = u32::try_from(dst.len().saturating_sub(begin)).unwrap_or(u32::MAX);
+    if let Some(place) = dst.get_mut(start..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = length.to_be_bytes();
+    }
+}
+
+fn put_field_name(dst: &mut BytesMut, name: &str) {
+    // Names are constants of the protocol, far below 32 KiB; a longer one cannot be expressed.
+    let name = name
+        .get(..usize::from(i16::MAX.unsigned_abs()))
+        .unwrap_or(name);
+    dst.put_u16(u16::try_from(name.len()).unwrap_or(0));
+    dst.put_slice(name.as_bytes());
+}
+
+fn put_value(dst: &mut BytesMut, value: &str) {
+    dst.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+    dst.put_slice(value.as_bytes());
+}
+
+/// Writes fields into a header.
+struct BinarySink<'a> {
+    dst: &'a mut BytesMut,
+}
+
+impl BinarySink<'_> {
+    /// Name and length of the value.
+    #[inline]
+    fn begin(&mut self, name: &'static str, length: usize) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        if let [letter] = name.as_bytes() {
+            // One copy for the names of a send.
+            let [a, b, c, d] = length.to_be_bytes();
+            self.dst.extend_from_slice(&[0, 1, *letter, a, b, c, d]);
+        } else {
+            put_field_name(self.dst, name);
+            self.dst.put_u32(length);
+        }
+    }
+}
+
+impl FieldSink for BinarySink<'_> {
+    #[inline]
+    fn text(&mut self, name: &'static str, value: &str) {
+        self.begin(name, value.len());
+        self.dst.extend_from_slice(value.as_bytes());
+    }
+
+    #[inline]
+    fn text_parts(&mut self, name: &'static str, parts: &[&str]) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        self.begin(name, length);
+        for part in parts {
+            self.dst.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    #[inline]
+    fn integer(&mut self, name: &'static str, value: i64) {
+        self.text(name, itoa::Buffer::new().format(value));
+    }
+}

@@ -1,0 +1,53 @@
+//! Ids of messages: the one that the client gives ([`MessageId`]) and the one that tells where a
+//! broker stored the message ([`OffsetMessageId`]).
+
+mod generator;
+mod offset;
+
+use std::fmt;
+
+pub use generator::MessageIdGenerator;
+pub use offset::{OffsetMessageId, OffsetMessageIdError};
+
+/// Most characters that an id can have: 28 bytes in hexadecimal, on a host with an IPv6 address.
+const MAX_LENGTH: usize = 56;
+
+/// The id that the client gives to a message and that consumers see as `msgId`.
+///
+/// It travels as the property `UNIQ_KEY`: 32 upper-case hexadecimal digits, or 56 on a host that
+/// has an IPv6 address only. It is kept in place, so copying it allocates nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    digits: [u8; MAX_LENGTH],
+    length: u8,
+}
+
+impl MessageId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only digits are ever stored, so the fallbacks are never taken.
+        self.digits
+            .get(..usize::from(self.length))
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .unwrap_or_default()
+    }
+}
+
+impl AsRef<str> for MessageId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

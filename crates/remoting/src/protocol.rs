@@ -1,0 +1,22 @@
+//! Typed headers and bodies of the requests that a producer makes, and of their answers.
+//!
+//! A new request code goes here: one file with its header (and body), its number in
+//! [`RequestCode`](crate::RequestCode).
+
+mod bare_keys;
+pub mod cluster;
+pub mod heartbeat;
+pub(crate) mod lenient;
+pub mod route;
+pub mod route_request;
+pub mod send;
+pub mod unregister;
+
+pub use cluster::ClusterInfo;
+pub use heartbeat::{HeartbeatData, HeartbeatRequestHeader};
+pub use route::{
+    BrokerData, Permission, QueueData, RouteParseError, TopicQueueMappingInfo, TopicRouteData,
+};
+pub use route_request::GetRouteInfoRequestHeader;
+pub use send::{SendMessageRequestHeader, SendMessageRequestHeaderV1, SendMessageResponseHeader};
+pub use unregister::UnregisterClientRequestHeader;

@@ -1,0 +1,326 @@
+//! [`ResponseClass`]: what an answer to a send means, in one table, so that layers cannot disagree.
+
+use crate::code::ResponseCode;
+use crate::delivery::Delivery;
+
+/// What follows from the code and the remark of an answer to a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseClass {
+    delivery: Option<Delivery>,
+    retry: RetryRule,
+    health: HealthEffect,
+}
+
+/// How a send may be tried again after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RetryRule {
+    /// On another broker if there is one, else on the same after a pause.
+    Elsewhere,
+    /// Not at all: the next broker would say the same.
+    Never,
+    /// On another broker only.
+    OtherBroker,
+    /// On another broker only, and only once in the whole send.
+    OtherBrokerOnce,
+    /// Not needed: the message is stored.
+    Receipt,
+    /// After the route was refreshed, on any broker of the new route, once in the whole send.
+    RefreshRouteThenAgain,
+    /// After the route was refreshed, on another broker of the new route.
+    RefreshRouteThenOtherBroker,
+}
+
+/// Whether an answer counts against the health of the broker that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a yes or no with names")]
+pub enum HealthEffect {
+    /// The broker is in trouble.
+    Failure,
+    /// The broker does its work; message, topic, route or credentials are at fault.
+    Neutral,
+    /// The broker stored the message.
+    Success,
+}
+
+/// Codes whose meaning does not depend on the remark.
+const TABLE: [(ResponseCode, ResponseClass); 20] = {
+    use Delivery::Rejected;
+    use HealthEffect::{Failure, Neutral};
+    use RetryRule as Retry;
+    const fn refused(retry: RetryRule, health: HealthEffect) -> ResponseClass {
+        ResponseClass::new(Some(Rejected), retry, health)
+    }
+    [
+        (ResponseCode::SUCCESS, ResponseClass::RECEIPT),
+        (ResponseCode::FLUSH_DISK_TIMEOUT, ResponseClass::RECEIPT),
+        (ResponseCode::SLAVE_NOT_AVAILABLE, ResponseClass::RECEIPT),
+        (ResponseCode::FLUSH_SLAVE_TIMEOUT, ResponseClass::RECEIPT),
+        (
+            ResponseCode::SYSTEM_BUSY,
+            refused(Retry::Elsewhere, Failure),
+        ),
+        (
+            ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+            refused(Retry::Never, Neutral),
+        ),
+        (
+            ResponseCode::TRANSACTION_FAILED,
+            refused(Retry::Never, Neutral),
+        ),
+        (
+            ResponseCode::MESSAGE_ILLEGAL,
+            refused(Retry::Never, Neutral),
+        ),
+        (
+            ResponseCode::SERVICE_NOT_AVAILABLE,
+            refused(Retry::Elsewhere, Failure),
+        ),
+        (
+            ResponseCode::VERSION_NOT_SUPPORTED,
+            refused(Retry::Never, Neutral),
+        ),
+        (
+            ResponseCode::NO_PERMISSION,
+            refused(Retry::OtherBroker, Neutral),
+        ),
+        (
+            ResponseCode::TOPIC_NOT_EXIST,
+            refused(Retry::RefreshRouteThenOtherBroker, Neutral),
+        ),
+        (
+            ResponseCode::INVALID_PARAMETER,
+            refused(Retry::RefreshRouteThenAgain, Neutral),
+        ),
+        (
+            ResponseCode::NO_BUYER_ID,
+            refused(Retry::OtherBroker, Neutral),
+        ),
+        (
+            ResponseCode::NOT_IN_CURRENT_UNIT,
+            refused(Retry::OtherBroker, Neutral),
+        ),
+        (ResponseCode::FLOW_CONTROL, refused(Retry::Never, Neutral)),
+        (
+            ResponseCode::NOT_LEADER_FOR_QUEUE,
+            refused(Retry::RefreshRouteThenAgain, Neutral),
+        ),
+        (
+            ResponseCode::ILLEGAL_OPERATION,
+            refused(Retry::Never, Neutral),
+        ),
+        // The server leaves in good order, and the connection is replaced: no sign of bad health.
+        (ResponseCode::GO_AWAY, refused(Retry::Elsewhere, Neutral)),
+        // Its remark says more, see `of`. Not said is whether the message was stored.
+        (
+            ResponseCode::SYSTEM_ERROR,
+            ResponseClass::new(Some(Delivery::Unknown), Retry::OtherBrokerOnce, Failure),
+        ),
+    ]
+};
+
+impl ResponseClass {
+    const RECEIPT: Self = Self::new(None, RetryRule::Receipt, HealthEffect::Success);
+
+    const CREDENTIALS_REFUSED: Self = Self::new(
+        Some(Delivery::Rejected),
+        RetryRule::Never,
+        HealthEffect::Neutral,
+    );
+
+    const STALE_ROUTE: Self = Self::new(
+        Some(Delivery::Rejected),
+        RetryRule::RefreshRouteThenAgain,
+        HealthEffect::Neutral,
+    );
+
+    /// A code that is not known: it may mean anything, so nothing is claimed and nothing repeated.
+    const UNKNOWN_CODE: Self = Self::new(
+        Some(Delivery::Unknown),
+        RetryRule::Never,
+        HealthEffect::Neutral,
+    );
+
+    const fn new(delivery: Option<Delivery>, retry: RetryRule, health: HealthEffect) -> Self {
+        Self {
+            delivery,
+            retry,
+            health,
+        }
+    }
+
+    /// The class of an answer.
+    #[must_use]
+    pub fn of(code: ResponseCode, remark: Option<&str>) -> Self {
+        let remark = remark.unwrap_or_default();
+        match code {
+            ResponseCode::SYSTEM_ERROR if is_acl_exception(remark) => Self::CREDENTIALS_REFUSED,
+            ResponseCode::SYSTEM_ERROR if remark.starts_with("request queueId[") => {
+                Self::STALE_ROUTE
+            }
+            ResponseCode::NO_PERMISSION if is_credentials_refusal(remark) => {
+                Self::CREDENTIALS_REFUSED
+            }
+            _ => TABLE
+                .iter()
+                .find(|(known, _)| *known == code)
+                .map_or(Self::UNKNOWN_CODE, |(_, class)| *class),
+        }
+    }
+
+    /// Whether the message is stored, be it with a weaker promise (10, 11, 12).
+    #[must_use]
+    pub const fn is_receipt(self) -> bool {
+        matches!(self.retry, RetryRule::Receipt)
+    }
+
+    /// What is known about the message; `None` for a receipt.
+    #[must_use]
+    pub const fn delivery(self) -> Option<Delivery> {
+        self.delivery
+    }
+
+    /// How the send may be tried again.
+    #[must_use]
+    pub const fn retry(self) -> RetryRule {
+        self.retry
+    }
+
+    /// What the answer says about the health of the broker.
+    #[must_use]
+    pub const fn health(self) -> HealthEffect {
+        self.health
+    }
+}
+
+/// Refused credentials of a 4.x broker, which names the exception's class in the remark.
+fn is_acl_exception(remark: &str) -> bool {
+    remark.contains("AclException")
+}
+
+/// Whether code 16 speaks of credentials. The other meaning, that topic or broker are not
+/// writable, always says `… is forbidden`.
+fn is_credentials_refusal(remark: &str) -> bool {
+    is_acl_exception(remark) || (!remark.is_empty() && !remark.contains("forbidden"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HealthEffect, ResponseClass, RetryRule};
+    use crate::code::ResponseCode;
+    use crate::delivery::Delivery;
+
+    fn class(code: i32, remark: &str) -> (Option<Delivery>, RetryRule, HealthEffect) {
+        let class = ResponseClass::of(ResponseCode(code), Some(remark).filter(|r| !r.is_empty()));
+        (class.delivery(), class.retry(), class.health())
+    }
+
+    #[test]
+    fn stored_with_a_weaker_promise_is_still_a_receipt() {
+        for code in [0, 10, 11, 12] {
+            assert!(
+                ResponseClass::of(ResponseCode(code), None).is_receipt(),
+                "{code}"
+            );
+            assert_eq!(
+                class(code, ""),
+                (None, RetryRule::Receipt, HealthEffect::Success)
+            );
+        }
+    }
+
+    #[test]
+    fn every_failure_has_the_rule_of_the_design() {
+        use Delivery::{Rejected, Unknown};
+        use HealthEffect::{Failure, Neutral};
+        use RetryRule::{
+            Elsewhere, Never, OtherBroker, OtherBrokerOnce, RefreshRouteThenAgain,
+            RefreshRouteThenOtherBroker,
+        };
+        for (code, remark, delivery, retry, health) in [
+            (1, "boom", Unknown, OtherBrokerOnce, Failure),
+            (1, "", Unknown, OtherBrokerOnce, Failure),
+            (
+                1,
+                "request queueId[9] is illegal, topicConfig",
+                Rejected,
+                RefreshRouteThenAgain,
+                Neutral,
+            ),
+            (
+                1,
+                "org.apache.rocketmq.acl.common.AclException: [10015:signature-failed] x",
+                Rejected,
+                Never,
+                Neutral,
+            ),
+            (
+                2,
+                "[TIMEOUT_CLEAN_QUEUE]broker busy",
+                Rejected,
+                Elsewhere,
+                Failure,
+            ),
+            (
+                3,
+                " request type 310 not supported",
+                Rejected,
+                Never,
+                Neutral,
+            ),
+            (13, "the message is illegal", Rejected, Never, Neutral),
+            (
+                14,
+                "service not available now",
+                Rejected,
+                Elsewhere,
+                Failure,
+            ),
+            (
+                16,
+                "the broker[127.0.0.1] sending message is forbidden",
+                Rejected,
+                OtherBroker,
+                Neutral,
+            ),
+            (16, "", Rejected, OtherBroker, Neutral),
+            (16, "check signature failed.", Rejected, Never, Neutral),
+            (16, "username cannot be null.", Rejected, Never, Neutral),
+            (
+                16,
+                "User:poor has no permission to access Topic:T from 127.0.0.1, no matched policies.",
+                Rejected,
+                Never,
+                Neutral,
+            ),
+            (
+                17,
+                "topic[X] not exist",
+                Rejected,
+                RefreshRouteThenOtherBroker,
+                Neutral,
+            ),
+            (
+                29,
+                "request queueId[9] is illegal",
+                Rejected,
+                RefreshRouteThenAgain,
+                Neutral,
+            ),
+            (204, "", Rejected, OtherBroker, Neutral),
+            (205, "", Rejected, OtherBroker, Neutral),
+            (215, "", Rejected, Never, Neutral),
+            (501, "x", Rejected, RefreshRouteThenAgain, Neutral),
+            (604, "", Rejected, Never, Neutral),
+            (1500, "please go away", Rejected, Elsewhere, Neutral),
+            (4711, "", Unknown, Never, Neutral),
+            (-1, "", Unknown, Never, Neutral),
+        ] {
+            assert_eq!(
+                class(code, remark),
+                (Some(delivery), retry, health),
+                "{code} {remark}"
+            );
+        }
+    }
+}
