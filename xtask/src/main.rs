@@ -1,2 +1,66 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: everything that is done to this project, one command each.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its terminal"
+)]
+
+mod bench;
+mod broker;
+mod ci;
+mod demo;
+mod fuzz;
+mod metadata;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Everything that is done to this project, one command each.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Compare speed and cost of the producer on an embedded and on a real broker.
+    Bench(bench::Options),
+    /// Start, stop and show real Apache RocketMQ brokers on this machine.
+    #[command(subcommand)]
+    Broker(broker::Action),
+    /// Do everything that a change has to pass, and print how long each step took.
+    Ci,
+    /// Send 100 000 messages through a cluster, read every one of them back and show the figures.
+    Demo(demo::Options),
+    /// Feed random and mutated input to every decoder.
+    Fuzz(fuzz::Options),
+    /// Run the tests of the whole workspace and count them.
+    Test(test::Options),
+    /// Check the rules that no compiler knows: layers, file sizes, manifests, links.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Task::Bench(options) => bench::run(&options),
+        Task::Broker(action) => broker::run(&action),
+        Task::Ci => ci::run(),
+        Task::Demo(options) => demo::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Tidy => tidy::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
