@@ -1,0 +1,267 @@
+//! One connection: requests of many callers, multiplexed over one socket that one task owns.
+//!
+//! Callers encode their frame straight into a shared buffer under a short lock and wait in the
+//! pending table; the task ([`driver`]) swaps the buffer out and writes it, so the frames of many
+//! callers leave in one system call. Nothing holds the lock across a system call or an `.await`.
+//!
+//! Every request has exactly one outcome: answered, or failed with a [`RequestError`] that says
+//! whether a byte of it may have left.
+
+mod driver;
+mod error;
+mod handler;
+mod options;
+mod outgoing;
+mod pending;
+mod shared;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+pub use self::error::{CloseReason, ConnectError, ConnectFailure, RequestError, RequestFailure};
+pub use self::handler::{ConnectionHandler, NoConsumer};
+pub use self::options::ConnectionOptions;
+use self::pending::Completion;
+use self::shared::{Shared, Submitted};
+pub(crate) use self::stats::Counters;
+pub use self::stats::NetworkStats;
+use crate::code::ResponseCode;
+use crate::command::{CommandHead, RemotingCommand, RequestMode};
+use crate::frame::{Frame, FrameError};
+use crate::header::RequestHeader;
+
+/// The answer to a request, its header still encoded.
+#[derive(Debug, Clone)]
+pub struct Response {
+    head: CommandHead,
+    frame: Frame,
+}
+
+impl Response {
+    pub(crate) const fn new(head: CommandHead, frame: Frame) -> Self {
+        Self { head, frame }
+    }
+
+    /// How the request ended.
+    #[must_use]
+    pub const fn code(&self) -> ResponseCode {
+        ResponseCode(self.head.code)
+    }
+
+    /// Code, flag and number of the answer.
+    #[must_use]
+    pub const fn head(&self) -> CommandHead {
+        self.head
+    }
+
+    /// The frame as it came, for typed readers such as
+    /// [`SendMessageResponseHeader`](crate::protocol::SendMessageResponseHeader).
+    #[must_use]
+    pub const fn frame(&self) -> &Frame {
+        &self.frame
+    }
+
+    /// The body, possibly empty.
+    #[must_use]
+    pub const fn body(&self) -> &Bytes {
+        &self.frame.body
+    }
+
+    /// Decodes every field of the answer.
+    ///
+    /// # Errors
+    /// A [`FrameError`] if a field is malformed.
+    pub fn command(&self) -> Result<RemotingCommand, FrameError> {
+        RemotingCommand::decode(self.frame.clone())
+    }
+
+    /// The remark, if there is one that can be read.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        self.command().ok()?.remark
+    }
+}
+
+/// A handle to an open connection. Clones share the connection; it closes when the last handle is
+/// dropped, after the bytes that were already handed over have been written.
+#[derive(Clone)]
+pub struct Connection {
+    handle: Arc<Handle>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.handle.shared.peer)
+            .field("open", &self.is_open())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends the connection's task when the last user has gone.
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.request_close();
+    }
+}
+
+impl Connection {
+    /// Takes over a connected stream. The returned future is the connection's task: it does all
+    /// reading and writing and must be spawned; it ends when the connection does.
+    ///
+    /// `peer` names the other side in errors. The pool calls this; it is public for streams of
+    /// other kinds (a proxy, an in-memory pipe in a test).
+    pub fn new<S>(
+        stream: S,
+        peer: Arc<str>,
+        options: &ConnectionOptions,
+        handler: Arc<dyn ConnectionHandler>,
+    ) -> (Self, impl Future<Output = CloseReason> + Send + use<S>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        Self::with_counters(stream, peer, options, handler, Arc::default())
+    }
+
+    pub(crate) fn with_counters<S>(
+        stream: S,
+        peer: Arc<str>,
+        options: &ConnectionOptions,
+        handler: Arc<dyn ConnectionHandler>,
+        counters: Arc<Counters>,
+    ) -> (Self, impl Future<Output = CloseReason> + Send + use<S>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin,
+    {
+        let shared = Arc::new(Shared::new(peer, options, counters));
+        let limit = options.frame_limit();
+        let driver = driver::drive(stream, Arc::clone(&shared), handler, limit);
+        let handle = Arc::new(Handle { shared });
+        (Self { handle }, driver)
+    }
+
+    /// The address of the other side.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.handle.shared.peer
+    }
+
+    /// Whether new requests are taken: not after the connection broke, was closed, or was told
+    /// GO_AWAY.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.handle.shared.is_open()
+    }
+
+    /// Requests that wait for an answer.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.handle.shared.pending()
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// A [`RequestError`] if no answer came before `deadline`; it says whether a byte of the
+    /// request may have left. An answer with a failure code is `Ok`.
+    ///
+    /// # Cancel safety
+    /// Dropped before the first poll, nothing is sent. Dropped later, the request may be sent and
+    /// its answer is ignored.
+    pub async fn request<H: RequestHeader + Sync>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<Response, RequestError> {
+        let mode = RequestMode::TwoWay;
+        match self.submit(header, body, mode, deadline).await?.await? {
+            Completion::Answered(response) => Ok(response),
+            Completion::Written => Err(self
+                .handle
+                .shared
+                .error(crate::Delivery::Unknown, RequestFailure::DeadlineExceeded)),
+        }
+    }
+
+    /// Sends a one-way request and waits until the operating system has taken all of its bytes.
+    ///
+    /// # Errors
+    /// A [`RequestError`] if that did not happen before `deadline`.
+    ///
+    /// # Cancel safety
+    /// Dropped before the first poll, nothing is sent. Dropped later, the request may be sent.
+    pub async fn oneway<H: RequestHeader + Sync>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<(), RequestError> {
+        let mode = RequestMode::OneWay;
+        self.submit(header, body, mode, deadline).await?.await?;
+        Ok(())
+    }
+
+    /// Stops taking requests and closes the connection once everything handed over is written.
+    /// Requests that still wait fail with [`CloseReason::Local`].
+    pub fn close(&self) {
+        self.handle.shared.request_close();
+    }
+
+    /// Enters a request, waiting for room in the write buffer if need be.
+    async fn submit<H: RequestHeader + Sync>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        mode: RequestMode,
+        deadline: Instant,
+    ) -> Result<InFlight<'_>, RequestError> {
+        let shared = &self.handle.shared;
+        loop {
+            // Registered before the check, so room made in between is not missed.
+            let room = shared.room.notified();
+            match shared.submit(header, body, mode, deadline)? {
+                Submitted::Entered(opaque) => return Ok(InFlight { shared, opaque }),
+                Submitted::NoRoom => {}
+            }
+            if tokio::time::timeout_at(deadline, room).await.is_err() {
+                let failure = RequestFailure::WriteBufferFull;
+                return Err(shared.error(crate::Delivery::NotSent, failure));
+            }
+        }
+    }
+}
+
+/// A request under way; dropping it gives its place in the pending table back.
+struct InFlight<'a> {
+    shared: &'a Shared,
+    opaque: i32,
+}
+
+impl Future for InFlight<'_> {
+    type Output = pending::Outcome;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.shared.poll_outcome(self.opaque, cx)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.shared.forget(self.opaque);
+    }
+}

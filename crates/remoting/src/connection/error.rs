@@ -1,0 +1,146 @@
+//! How a single request, or a whole connection, fails.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delivery::Delivery;
+use crate::frame::FrameError;
+
+/// A request that got no answer.
+///
+/// An answer with a failure code is no `RequestError` but a [`Response`](super::Response): what its
+/// code means is for the caller to judge (see [`ResponseClass`](crate::ResponseClass)).
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("request to {peer} failed: {failure}")]
+pub struct RequestError {
+    peer: Arc<str>,
+    delivery: Delivery,
+    failure: RequestFailure,
+}
+
+impl RequestError {
+    pub(crate) const fn new(peer: Arc<str>, delivery: Delivery, failure: RequestFailure) -> Self {
+        Self {
+            peer,
+            delivery,
+            failure,
+        }
+    }
+
+    /// The address that was asked.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// [`Delivery::NotSent`] if no byte of the request left this process, else
+    /// [`Delivery::Unknown`].
+    #[must_use]
+    pub const fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn failure(&self) -> &RequestFailure {
+        &self.failure
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestFailure {
+    /// The connection ended before the answer came.
+    #[error("connection lost: {0}")]
+    ConnectionLost(Arc<CloseReason>),
+    /// No answer came before the deadline. The connection stays open.
+    #[error("no answer before the deadline")]
+    DeadlineExceeded,
+    /// The request is too large for a frame.
+    #[error("{0}")]
+    Frame(FrameError),
+    /// As many requests wait on this connection as its bound allows.
+    #[error("{limit} requests are already pending on this connection")]
+    PendingFull {
+        /// The bound, [`ConnectionOptions::max_pending`](super::ConnectionOptions::max_pending).
+        limit: usize,
+    },
+    /// The peer did not take the bytes before it, so the request never left.
+    #[error("no room in the write buffer before the deadline")]
+    WriteBufferFull,
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// This side closed it.
+    #[error("closed by this side")]
+    Local,
+    /// The server said GO_AWAY and everything under way has been answered.
+    #[error("server is leaving (GO_AWAY)")]
+    GoAway,
+    /// The peer closed it.
+    #[error("closed by peer")]
+    PeerClosed,
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(Arc<io::Error>),
+    /// The peer sent bytes that are no frame of the protocol.
+    #[error("peer sent a malformed frame: {0}")]
+    Protocol(FrameError),
+}
+
+/// A connection could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot connect to {address}: {failure}")]
+pub struct ConnectError {
+    address: Arc<str>,
+    failure: ConnectFailure,
+}
+
+impl ConnectError {
+    pub(crate) const fn new(address: Arc<str>, failure: ConnectFailure) -> Self {
+        Self { address, failure }
+    }
+
+    /// The address that was dialled.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn failure(&self) -> &ConnectFailure {
+        &self.failure
+    }
+}
+
+/// Why a connection could not be opened. No byte of a request was sent.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectFailure {
+    /// The caller's deadline passed while the connection was being opened; dialling goes on.
+    #[error("not connected before the deadline")]
+    DeadlineExceeded,
+    /// The address did not resolve, or the connection was refused or unreachable.
+    #[error("{0}")]
+    Io(Arc<io::Error>),
+    /// The peer did not answer within the connect timeout.
+    #[error("no answer within the connect timeout of {0:?}")]
+    TimedOut(Duration),
+    /// An attempt failed a moment ago; the address is not dialled again before the pause ends.
+    #[error("{cause} (next attempt in {retry_in:?})")]
+    BackingOff {
+        /// What the last attempt failed with.
+        cause: Box<Self>,
+        /// Time until the address may be dialled again.
+        retry_in: Duration,
+    },
+    /// The pool is closed.
+    #[error("the connection pool is closed")]
+    PoolClosed,
+}

@@ -1,0 +1,122 @@
+//! Settings of a connection and of the pool that opens it.
+
+use std::time::Duration;
+
+use crate::byte_size::ByteSize;
+use crate::frame::{HeaderEncoding, MAX_FRAME_LENGTH};
+
+/// Settings of connections.
+///
+/// ```
+/// use std::time::Duration;
+/// use rocketmq_producer_remoting::{ConnectionOptions, HeaderEncoding};
+///
+/// let options = ConnectionOptions::new()
+///     .with_connect_timeout(Duration::from_secs(1))
+///     .with_header_encoding(HeaderEncoding::Json);
+/// assert_eq!(options.connect_timeout, Duration::from_secs(1));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionOptions {
+    /// Longest time to open a connection. Default 3 s (Java: `connectTimeoutMillis`).
+    pub connect_timeout: Duration,
+    /// How headers of requests are encoded; answers are read in either encoding. Default
+    /// [`HeaderEncoding::Binary`] (Java: `serializeType`, there JSON).
+    pub header_encoding: HeaderEncoding,
+    /// Largest frame accepted, length prefix included. Default and upper bound 16 MiB.
+    pub max_frame_length: ByteSize,
+    /// Requests that may wait on one connection. Default 65 536, at least 1; beyond it a request
+    /// fails at once as not sent.
+    pub max_pending: usize,
+    /// Bytes that may wait to be written on one connection. Default 4 MiB; beyond it a request
+    /// waits for room until its deadline. One frame always fits an empty buffer.
+    pub max_unsent: ByteSize,
+    /// Idle time after which the operating system probes the peer. Default 30 s; `None` turns
+    /// probing off.
+    pub tcp_keepalive: Option<Duration>,
+    /// Pause after the first failed dial of an address; it doubles with each further failure up to
+    /// [`max_redial_pause`](Self::max_redial_pause), each drawn from the upper half of its range.
+    /// Default 50 ms.
+    pub redial_pause: Duration,
+    /// Longest pause between two dials of one address. Default 3 s.
+    pub max_redial_pause: Duration,
+}
+
+impl Default for ConnectionOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            header_encoding: HeaderEncoding::default(),
+            max_frame_length: ByteSize::mib(16),
+            max_pending: 65_536,
+            max_unsent: ByteSize::mib(4),
+            tcp_keepalive: Some(Duration::from_secs(30)),
+            redial_pause: Duration::from_millis(50),
+            max_redial_pause: Duration::from_secs(3),
+        }
+    }
+}
+
+impl ConnectionOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`connect_timeout`](Self::connect_timeout).
+    #[must_use]
+    pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets [`header_encoding`](Self::header_encoding).
+    #[must_use]
+    pub const fn with_header_encoding(mut self, encoding: HeaderEncoding) -> Self {
+        self.header_encoding = encoding;
+        self
+    }
+
+    /// Sets [`max_frame_length`](Self::max_frame_length); larger values than 16 MiB count as 16 MiB.
+    #[must_use]
+    pub const fn with_max_frame_length(mut self, length: ByteSize) -> Self {
+        self.max_frame_length = length;
+        self
+    }
+
+    /// Sets [`max_pending`](Self::max_pending); 0 counts as 1.
+    #[must_use]
+    pub const fn with_max_pending(mut self, requests: usize) -> Self {
+        self.max_pending = requests;
+        self
+    }
+
+    /// Sets [`max_unsent`](Self::max_unsent).
+    #[must_use]
+    pub const fn with_max_unsent(mut self, bytes: ByteSize) -> Self {
+        self.max_unsent = bytes;
+        self
+    }
+
+    /// Sets [`tcp_keepalive`](Self::tcp_keepalive).
+    #[must_use]
+    pub const fn with_tcp_keepalive(mut self, idle: Option<Duration>) -> Self {
+        self.tcp_keepalive = idle;
+        self
+    }
+
+    /// Sets [`redial_pause`](Self::redial_pause) and [`max_redial_pause`](Self::max_redial_pause).
+    #[must_use]
+    pub const fn with_redial_pause(mut self, first: Duration, longest: Duration) -> Self {
+        self.redial_pause = first;
+        self.max_redial_pause = longest;
+        self
+    }
+
+    /// The frame limit in bytes, never above what the protocol allows.
+    pub(crate) fn frame_limit(&self) -> usize {
+        self.max_frame_length.as_usize().min(MAX_FRAME_LENGTH)
+    }
+}

@@ -1,0 +1,336 @@
+//! What callers and the connection's task share, behind one short lock.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::error::{CloseReason, RequestError, RequestFailure};
+use super::outgoing::Outgoing;
+use super::pending::{Completion, Matched, Outcome, Pending};
+use super::stats::{Counters, count};
+use super::{ConnectionOptions, Response};
+use crate::code::ResponseCode;
+use crate::command::{CommandHead, RemotingCommand, RequestMode, encode_request};
+use crate::delivery::Delivery;
+use crate::frame::{Frame, HeaderEncoding};
+use crate::header::RequestHeader;
+
+/// How long a closing connection may still write what it was given.
+const CLOSE_LINGER: Duration = Duration::from_secs(1);
+
+pub(super) struct Shared {
+    pub(super) peer: Arc<str>,
+    pub(super) counters: Arc<Counters>,
+    /// Signalled when written bytes have made room.
+    pub(super) room: Notify,
+    encoding: HeaderEncoding,
+    max_pending: usize,
+    max_unsent: usize,
+    /// Copy of "state.phase is open", so that asking costs no lock.
+    open: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    pending: Pending,
+    outgoing: Outgoing,
+    /// Bytes ever appended, hence where the next frame begins in the stream.
+    appended: u64,
+    /// Bytes the operating system has taken.
+    written: u64,
+    /// Ends of one-way frames, in order, with the request to complete once written.
+    oneway_ends: VecDeque<(u64, i32)>,
+    /// The task, when it sleeps; taken by whoever gives it work.
+    sleeper: Option<Waker>,
+    /// Someone waits for [`Shared::room`].
+    wants_room: bool,
+}
+
+enum Phase {
+    Open,
+    /// GO_AWAY was received: what is pending may finish, nothing new is taken.
+    Draining,
+    /// The last handle has gone, or close was asked for; unwritten bytes may leave until then.
+    Closing {
+        until: Instant,
+    },
+    Closed(Arc<CloseReason>),
+}
+
+/// Whether a request found room.
+pub(super) enum Submitted {
+    Entered(i32),
+    NoRoom,
+}
+
+/// What the task finds when it looks for work.
+pub(super) enum Work {
+    /// The connection is to end, with this reason.
+    Close(CloseReason),
+    /// Nothing more to write for now; wake up at the deadline at the latest.
+    Idle(Option<Instant>),
+    /// Bytes wait, but more may be added if the task steps aside once.
+    Gather(Option<Instant>),
+    /// The batch holds bytes to write.
+    Write(Option<Instant>),
+}
+
+impl Shared {
+    pub(super) fn new(
+        peer: Arc<str>,
+        options: &ConnectionOptions,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let max_pending = options.max_pending.max(1);
+        Self {
+            peer,
+            counters,
+            room: Notify::new(),
+            encoding: options.header_encoding,
+            max_pending,
+            max_unsent: options.max_unsent.as_usize(),
+            open: AtomicBool::new(true),
+            state: Mutex::new(State {
+                phase: Phase::Open,
+                pending: Pending::new(max_pending),
+                outgoing: Outgoing::default(),
+                appended: 0,
+                written: 0,
+                oneway_ends: VecDeque::new(),
+                sleeper: None,
+                wants_room: false,
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if it did, the state is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.lock().pending.waiting()
+    }
+
+    pub(super) fn error(&self, delivery: Delivery, failure: RequestFailure) -> RequestError {
+        RequestError::new(Arc::clone(&self.peer), delivery, failure)
+    }
+
+    /// Encodes a request into the write buffer and enters it into the pending table.
+    pub(super) fn submit<H: RequestHeader>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        mode: RequestMode,
+        deadline: Instant,
+    ) -> Result<Submitted, RequestError> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let reason = match &state.phase {
+            Phase::Open => None,
+            Phase::Draining => Some(Arc::new(CloseReason::GoAway)),
+            Phase::Closing { .. } => Some(Arc::new(CloseReason::Local)),
+            Phase::Closed(reason) => Some(Arc::clone(reason)),
+        };
+        if let Some(reason) = reason {
+            let failure = RequestFailure::ConnectionLost(reason);
+            return Err(self.error(Delivery::NotSent, failure));
+        }
+        let unsent = usize::try_from(state.appended.saturating_sub(state.written));
+        if unsent.is_ok_and(|unsent| unsent > 0 && unsent + body.len() > self.max_unsent) {
+            state.wants_room = true;
+            return Ok(Submitted::NoRoom);
+        }
+        let opaque = state.pending.reserve().map_err(|_| {
+            let limit = self.max_pending;
+            self.error(Delivery::NotSent, RequestFailure::PendingFull { limit })
+        })?;
+        let tail = state.outgoing.tail();
+        let before = tail.len();
+        encode_request(header, opaque, mode, self.encoding, body.len(), tail)
+            .map_err(|error| self.error(Delivery::NotSent, RequestFailure::Frame(error)))?;
+        let frame = state.outgoing.append_body(before, body);
+        state.pending.insert(state.appended, deadline);
+        state.appended = state.appended.saturating_add(frame as u64);
+        if mode == RequestMode::OneWay {
+            state.oneway_ends.push_back((state.appended, opaque));
+        }
+        let sleeper = state.sleeper.take();
+        drop(guard);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+        Ok(Submitted::Entered(opaque))
+    }
+
+    pub(super) fn poll_outcome(&self, opaque: i32, cx: &Context<'_>) -> Poll<Outcome> {
+        self.lock().pending.poll(opaque, cx)
+    }
+
+    pub(super) fn forget(&self, opaque: i32) {
+        let mut state = self.lock();
+        state.pending.remove(opaque);
+        // A draining connection may have waited for just this one.
+        let sleeper = match state.phase {
+            Phase::Draining => state.sleeper.take(),
+            Phase::Open | Phase::Closing { .. } | Phase::Closed(_) => None,
+        };
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Asks the task to end once everything handed over is written.
+    pub(super) fn request_close(&self) {
+        let mut state = self.lock();
+        if matches!(state.phase, Phase::Open | Phase::Draining) {
+            state.phase = Phase::Closing {
+                until: Instant::now() + CLOSE_LINGER,
+            };
+            self.open.store(false, Ordering::Release);
+        }
+        let sleeper = state.sleeper.take();
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Answers a request of the server. Dropped if the peer does not even read what it was sent.
+    pub(super) fn reply(&self, reply: &RemotingCommand) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.outgoing.len() > self.max_unsent {
+            return;
+        }
+        let tail = state.outgoing.tail();
+        let before = tail.len();
+        if reply.encode(self.encoding, tail).is_err() {
+            return;
+        }
+        let frame = state.outgoing.append_body(before, &Bytes::new());
+        state.appended = state.appended.saturating_add(frame as u64);
+    }
+
+    /// Gives answers to the requests they belong to, all under one lock.
+    pub(super) fn complete(
+        &self,
+        answers: &mut Vec<(CommandHead, Frame)>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let mut unmatched = 0_usize;
+        let mut state = self.lock();
+        for (head, frame) in answers.drain(..) {
+            if head.code == ResponseCode::GO_AWAY.0 {
+                count(&self.counters.go_aways, 1);
+                if matches!(state.phase, Phase::Open) {
+                    state.phase = Phase::Draining;
+                    self.open.store(false, Ordering::Release);
+                }
+            }
+            let outcome = Ok(Completion::Answered(Response::new(head, frame)));
+            match state.pending.complete(head.opaque, outcome) {
+                Matched::Completed(waker) => wakers.extend(waker),
+                Matched::Nobody => unmatched += 1,
+            }
+        }
+        drop(state);
+        if unmatched > 0 {
+            count(&self.counters.unmatched_responses, unmatched);
+        }
+    }
+
+    /// Notes that `count` more bytes were taken, completing one-way requests.
+    pub(super) fn note_written(&self, bytes: usize, wakers: &mut Vec<Waker>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.written = state.written.saturating_add(bytes as u64);
+        while let Some(&(end, opaque)) = state.oneway_ends.front() {
+            if end > state.written {
+                break;
+            }
+            state.oneway_ends.pop_front();
+            match state.pending.complete(opaque, Ok(Completion::Written)) {
+                Matched::Completed(waker) => wakers.extend(waker),
+                Matched::Nobody => {}
+            }
+        }
+        if std::mem::take(&mut state.wants_room) {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Ends requests that reached their deadline.
+    pub(super) fn expire(&self, now: Instant, wakers: &mut Vec<Waker>) {
+        let error = self.error(Delivery::Unknown, RequestFailure::DeadlineExceeded);
+        let expired = self.lock().pending.expire(now, &error, wakers);
+        count(&self.counters.timeouts, expired);
+    }
+
+    /// Looks for work: moves unsent bytes into `batch` if it is empty, or else registers the task
+    /// to be woken. `gathered` says that the task has just stepped aside for more bytes.
+    pub(super) fn next_work(&self, batch: &mut Outgoing, gathered: bool, cx: &Context<'_>) -> Work {
+        let mut state = self.lock();
+        let mut deadline = state.pending.next_deadline();
+        if let Phase::Closing { until } = state.phase {
+            let spent = batch.is_empty() && state.outgoing.is_empty();
+            if spent || Instant::now() >= until {
+                return Work::Close(CloseReason::Local);
+            }
+            deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
+        }
+        if !batch.is_empty() {
+            return Work::Write(deadline);
+        }
+        if !state.outgoing.is_empty() {
+            if !gathered {
+                return Work::Gather(deadline);
+            }
+            state.outgoing.take_into(batch);
+            return Work::Write(deadline);
+        }
+        if matches!(state.phase, Phase::Draining) && state.pending.waiting() == 0 {
+            return Work::Close(CloseReason::GoAway);
+        }
+        match &mut state.sleeper {
+            Some(sleeper) => sleeper.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Work::Idle(deadline)
+    }
+
+    /// Ends every request; later ones are refused with the same cause.
+    pub(super) fn closed(&self, reason: CloseReason) {
+        let reason = Arc::new(reason);
+        let mut wakers = Vec::new();
+        self.open.store(false, Ordering::Release);
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        state.phase = Phase::Closed(Arc::clone(&reason));
+        let failure = RequestFailure::ConnectionLost(reason);
+        let written = state.written;
+        state
+            .pending
+            .fail_all(&failure, &self.peer, written, &mut wakers);
+        state.outgoing = Outgoing::default();
+        state.oneway_ends.clear();
+        drop(guard);
+        // Those who wait for room find the connection closed.
+        self.room.notify_waiters();
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Typed request headers, written field by field straight into a connection's buffer.
+
+use crate::code::RequestCode;
+
+/// A request whose header knows how to write its own fields.
+///
+/// Implementations write every field in one fixed order and no empty values: the binary form turns
+/// an empty value into null on the Java side.
+pub trait RequestHeader {
+    /// The request code on the wire.
+    fn code(&self) -> RequestCode;
+
+    /// Writes the extension fields (Java: `extFields`).
+    fn write_fields<S: FieldSink>(&self, sink: &mut S);
+}
+
+/// Receives the extension fields of a request, one call each.
+pub trait FieldSink {
+    /// A text field.
+    fn text(&mut self, name: &'static str, value: &str);
+
+    /// A text field whose value is the concatenation of `parts`.
+    fn text_parts(&mut self, name: &'static str, parts: &[&str]);
+
+    /// An integer field, in decimal.
+    fn integer(&mut self, name: &'static str, value: i64);
+
+    /// A boolean field, `true` or `false`.
+    fn boolean(&mut self, name: &'static str, value: bool) {
+        self.text(name, if value { "true" } else { "false" });
+    }
+}
+
+/// A request without fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a code and nothing else")]
+pub struct NoFields(pub RequestCode);
+
+impl RequestHeader for NoFields {
+    fn code(&self) -> RequestCode {
+        self.0
+    }
+
+    fn write_fields<S: FieldSink>(&self, _: &mut S) {}
+}

@@ -1,0 +1,144 @@
+//! Connections by address: opened on demand by one dial at a time, reopened after a growing pause.
+
+mod backoff;
+mod endpoint;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::endpoint::Endpoint;
+use self::endpoint::Environment;
+use crate::connection::{
+    ConnectError, Connection, ConnectionHandler, ConnectionOptions, Counters, NetworkStats,
+};
+
+/// A pool of connections, one per address. Clones share it.
+///
+/// Its tasks run on the runtime that first asks for a connection. Dropping the last clone closes
+/// every connection without waiting; [`close`](Self::close) waits.
+#[derive(Clone)]
+pub struct ConnectionPool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    endpoints: DashMap<Arc<str>, Endpoint>,
+    environment: Arc<Environment>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.environment.cancel.cancel();
+    }
+}
+
+impl fmt::Debug for ConnectionPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionPool")
+            .field("addresses", &self.inner.endpoints.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl ConnectionPool {
+    /// An empty pool. Does no I/O.
+    pub fn new(options: ConnectionOptions, handler: Arc<dyn ConnectionHandler>) -> Self {
+        let environment = Arc::new(Environment {
+            options,
+            handler,
+            counters: Arc::new(Counters::default()),
+            tracker: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        });
+        let endpoints = DashMap::new();
+        Self {
+            inner: Arc::new(Inner {
+                endpoints,
+                environment,
+            }),
+        }
+    }
+
+    /// The place of an address in the pool, entered if it is new. Holding on to it saves the
+    /// look-up per request.
+    #[must_use]
+    pub fn endpoint(&self, address: &str) -> Endpoint {
+        if let Some(endpoint) = self.inner.endpoints.get(address) {
+            return endpoint.clone();
+        }
+        let address: Arc<str> = Arc::from(address);
+        self.inner
+            .endpoints
+            .entry(Arc::clone(&address))
+            .or_insert_with(|| Endpoint::new(address, Arc::clone(&self.inner.environment)))
+            .clone()
+    }
+
+    /// An open connection to `address` (`host:port`), dialled if there is none. Calls at the same
+    /// time share one dial.
+    ///
+    /// # Errors
+    /// A [`ConnectError`] if none could be opened before `deadline`, or at once if the address
+    /// failed a moment ago.
+    ///
+    /// # Cancel safety
+    /// Safe; a dial that has begun goes on and serves later calls.
+    pub async fn connection(
+        &self,
+        address: &str,
+        deadline: Instant,
+    ) -> Result<Connection, ConnectError> {
+        self.endpoint(address).connection(deadline).await
+    }
+
+    /// The open connections, for work that concerns all of them.
+    #[must_use]
+    pub fn open_connections(&self) -> Vec<Connection> {
+        let endpoints = self.inner.endpoints.iter();
+        endpoints
+            .filter_map(|endpoint| endpoint.current())
+            .collect()
+    }
+
+    /// Drops the addresses that `keep` rejects and closes their connections.
+    pub fn retain_addresses(&self, keep: impl Fn(&str) -> bool) {
+        self.inner.endpoints.retain(|address, endpoint| {
+            let keep = keep(address);
+            if !keep {
+                endpoint.close();
+            }
+            keep
+        });
+    }
+
+    /// Counters over all connections of the pool.
+    #[must_use]
+    pub fn stats(&self) -> NetworkStats {
+        self.inner.environment.counters.snapshot()
+    }
+
+    /// Closes every connection, letting bytes that were handed over leave, and waits until all
+    /// tasks have ended, `patience` at most; what is left then is cut off. Dials fail from now on.
+    ///
+    /// # Cancel safety
+    /// Dropped early, the connections still close, only nothing is cut off.
+    pub async fn close(&self, patience: Duration) {
+        let environment = &self.inner.environment;
+        environment.tracker.close();
+        for endpoint in &self.inner.endpoints {
+            endpoint.close();
+        }
+        let ended = tokio::time::timeout(patience, environment.tracker.wait()).await;
+        environment.cancel.cancel();
+        if ended.is_err() {
+            // Cancelled tasks end at their next poll.
+            environment.tracker.wait().await;
+        }
+    }
+}
