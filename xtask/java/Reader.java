@@ -35,7 +35,19 @@ public final class Reader {
     private static final int PULL = 1024;
     private static BufferedWriter out;
 
-    public static void main(String[] args) throws Exception {
+    public static void main(String[] args) {
+        int status = 0;
+        try {
+            run(args);
+        } catch (Throwable failure) {
+            failure.printStackTrace();
+            status = 1;
+        }
+        // Some of the client's threads are no daemons and would keep the process alive.
+        Runtime.getRuntime().halt(status);
+    }
+
+    private static void run(String[] args) throws Exception {
         PrintStream stdout = System.out;
         // Logging frameworks print to whatever standard output is at their start.
         System.setOut(System.err);
@@ -58,8 +70,6 @@ public final class Reader {
                 throw new IllegalArgumentException("unknown command " + args[0]);
         }
         out.flush();
-        // Some of the client's threads are no daemons.
-        Runtime.getRuntime().halt(0);
     }
 
     private static void read(Map<String, String> options) throws Exception {

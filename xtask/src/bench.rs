@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Deserialize;
 use xtask::apache::{Availability, Cluster, ClusterSpec, Permission, PortBlock, Version};
-use xtask::process::{Lifetime, Process, tail};
+use xtask::process::{Process, tail};
 use xtask::{paths, wait};
 
 use crate::shell;
@@ -146,7 +146,7 @@ fn serve(cli: &Path) -> Result<(Process, Target)> {
         name = "null";
     }
     let log = paths::target().join("bench-serve.log");
-    let mut process = Process::spawn(&mut command, &log, Lifetime::Guarded)?;
+    let mut process = Process::spawn(&mut command, &log)?;
     let up = wait::until(Duration::from_secs(10), || {
         match (TcpStream::connect(&address), process.exited()) {
             (Ok(_), _) => Some(true),

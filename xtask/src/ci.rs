@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use xtask::wait;
 
 use crate::metadata::Metadata;
@@ -24,11 +26,20 @@ const STEPS: [Step; 9] = [
     ("demo", demo),
 ];
 
+/// What to do.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Only these steps; all of them when none is given.
+    #[arg(value_parser = PossibleValuesParser::new(STEPS.map(|(name, _)| name)))]
+    steps: Vec<String>,
+}
+
 /// Stops at the first step that fails; the table shows what was done either way.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let wanted = |name: &str| options.steps.is_empty() || options.steps.iter().any(|s| s == name);
     let mut done: Vec<(&str, Duration, &str)> = Vec::new();
     let mut failure = None;
-    for (name, step) in STEPS {
+    for (name, step) in STEPS.into_iter().filter(|(name, _)| wanted(name)) {
         println!("\n== {name}");
         let start = wait::now();
         let outcome = step();

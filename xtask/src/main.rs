@@ -35,7 +35,7 @@ enum Task {
     #[command(subcommand)]
     Broker(broker::Action),
     /// Do everything that a change has to pass, and print how long each step took.
-    Ci,
+    Ci(ci::Options),
     /// Send 100 000 messages through a cluster, read every one of them back and show the figures.
     Demo(demo::Options),
     /// Feed random and mutated input to every decoder.
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Task::Bench(options) => bench::run(&options),
         Task::Broker(action) => broker::run(&action),
-        Task::Ci => ci::run(),
+        Task::Ci(options) => ci::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Test(options) => test::run(&options),

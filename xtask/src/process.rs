@@ -10,16 +10,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::wait;
 
-/// Whether a child ends with its parent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Lifetime {
-    /// Lives on after its parent.
-    Detached,
-    /// Killed when dropped, and when its parent dies in whatever way.
-    Guarded,
-}
-
 /// A signal that [`Process::signal`] sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,31 +45,35 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with no input, both outputs appended to `log`.
+    /// Starts `command` with no input, both outputs appended to `log`. It is killed when the result is dropped, and when
+    /// this process ends in whatever way, unless it is [detached](Self::detach).
     ///
     /// # Errors
     /// When the log file or the process cannot be created.
-    pub fn spawn(command: &mut Command, log: &Path, lifetime: Lifetime) -> Result<Self> {
+    pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
         let output = File::options()
             .create(true)
             .append(true)
             .open(log)
             .with_context(|| format!("cannot open {}", log.display()))?;
-        let child = command
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {:?}", command.get_program()))?;
-        let mut process = Self {
-            child,
-            watchdog: None,
-        };
-        if lifetime == Lifetime::Guarded {
-            process.watchdog = Some(watch(process.pid())?);
+        match watch(child.id()) {
+            Ok(watchdog) => Ok(Self {
+                child,
+                watchdog: Some(watchdog),
+            }),
+            Err(error) => {
+                child.kill()?;
+                child.wait()?;
+                Err(error)
+            }
         }
-        Ok(process)
     }
 
     /// The process id, which is also the id of its process group.
@@ -142,8 +136,8 @@ impl Process {
 
     /// Lets the process live on after this one.
     pub fn detach(mut self) {
+        // Dropping a `Child` does not end it, and without a watchdog `Drop` does not either.
         self.dismiss_watchdog();
-        // Dropping a `Child` does not end it; only this type's own `Drop` would, through the watchdog's presence.
     }
 
     fn dismiss_watchdog(&mut self) {
@@ -222,9 +216,9 @@ pub fn tail(log: &Path, lines: usize) -> String {
 mod tests {
     use super::*;
 
-    fn sleeper(lifetime: Lifetime) -> Process {
+    fn sleeper() -> Process {
         let log = std::env::temp_dir().join(format!("xtask-sleeper-{}.log", std::process::id()));
-        Process::spawn(Command::new("sleep").arg("600"), &log, lifetime).expect("sleep starts")
+        Process::spawn(Command::new("sleep").arg("600"), &log).expect("sleep starts")
     }
 
     fn lives(pid: u32) -> bool {
@@ -236,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn a_guarded_process_is_killed_when_dropped() {
-        let process = sleeper(Lifetime::Guarded);
+    fn a_process_is_killed_when_dropped() {
+        let process = sleeper();
         let pid = process.pid();
         assert!(lives(pid));
         drop(process);
@@ -245,8 +239,8 @@ mod tests {
     }
 
     #[test]
-    fn a_guarded_process_is_killed_when_its_parent_vanishes() {
-        let mut process = sleeper(Lifetime::Guarded);
+    fn a_process_is_killed_when_its_parent_vanishes() {
+        let mut process = sleeper();
         // What the system does at this process's end: it closes the pipe.
         let watchdog = process.watchdog.as_mut().expect("guarded");
         drop(watchdog.stdin.take());
@@ -258,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_detached_process_lives_on() {
-        let process = sleeper(Lifetime::Guarded);
+        let process = sleeper();
         let pid = process.pid();
         process.detach();
         assert!(lives(pid));
@@ -267,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_stopped_process_can_be_killed() {
-        let mut process = sleeper(Lifetime::Guarded);
+        let mut process = sleeper();
         process.signal(Signal::Stop).expect("runs");
         process.kill().expect("is killed");
     }

@@ -18,6 +18,7 @@ fn boots_and_reads_back(version: Version) -> Result<()> {
     let cluster = Cluster::start(&ClusterSpec::new(version).brokers(2))?;
     println!("{version}: two brokers ready after {:.1?}", start.elapsed());
     cluster.create_topic("judged", 4, Permission::READ_WRITE)?;
+    cluster.create_topic("judged_too", 4, Permission::READ_WRITE)?;
     let namesrv = cluster.name_server_addr();
     let reader = Reader::new(version)?;
 
@@ -51,6 +52,7 @@ fn boots_and_reads_back(version: Version) -> Result<()> {
             format!("java-{}", message.index)
         );
     }
+    shows_a_running_producer(&reader, &namesrv)?;
     assert!(
         reader
             .producer_connections(&namesrv, "no_such_group", "judged")?
@@ -74,6 +76,22 @@ fn boots_and_reads_back(version: Version) -> Result<()> {
     );
     assert!(again.iter().all(|m| m.body.is_empty() && m.len == 256));
     Ok(())
+}
+
+fn shows_a_running_producer(reader: &Reader, namesrv: &str) -> Result<()> {
+    std::thread::scope(|scope| {
+        let send = JavaSend::new(20_000).group("judged_producer");
+        let sending = scope.spawn(move || reader.java_send(namesrv, "judged_too", &send));
+        while !sending.is_finished() {
+            let found = reader.producer_connections(namesrv, "judged_producer", "judged")?;
+            if let Some(connection) = found.first() {
+                assert_eq!(connection.language, "JAVA");
+                assert!(connection.version_name.starts_with('V'), "{connection:?}");
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the producer ended without having been seen")
+    })
 }
 
 #[test]

@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use super::node::{Launch, Node};
 use super::ports::{PortBlock, STEP};
 use super::{ClusterSpec, Version, jars, probe};
-use crate::process::Lifetime;
 use crate::{paths, wait};
 
 /// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
@@ -43,7 +42,7 @@ pub struct Cluster {
     brokers: Vec<Node>,
     name_servers: Vec<Node>,
     dir: PathBuf,
-    lifetime: Lifetime,
+    detached: bool,
     _ports: Vec<PortBlock>,
 }
 
@@ -60,7 +59,7 @@ impl Cluster {
         files::remove_abandoned(&run);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = run.join(format!("cluster-{}-{count}", std::process::id()));
-        Self::start_in(spec, &dir, Lifetime::Guarded)
+        Self::start_in(spec, &dir)
     }
 
     /// Starts a cluster that lives on after this process, with its files in `dir`.
@@ -68,13 +67,13 @@ impl Cluster {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_detached(spec: &ClusterSpec, dir: &Path) -> Result<Self> {
-        // Guarded while it starts, so that a failed start leaves nothing behind.
-        let mut cluster = Self::start_in(spec, dir, Lifetime::Guarded)?;
-        cluster.lifetime = Lifetime::Detached;
+        // Only once it has started: a failed start leaves nothing behind.
+        let mut cluster = Self::start_in(spec, dir)?;
+        cluster.detached = true;
         Ok(cluster)
     }
 
-    fn start_in(spec: &ClusterSpec, dir: &Path, lifetime: Lifetime) -> Result<Self> {
+    fn start_in(spec: &ClusterSpec, dir: &Path) -> Result<Self> {
         if spec.name_servers == 0 {
             bail!("a cluster needs a name server");
         }
@@ -94,7 +93,6 @@ impl Cluster {
             let launch = Launch {
                 java,
                 home,
-                lifetime,
                 registers_with: Vec::new(),
             };
             name_servers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
@@ -109,7 +107,6 @@ impl Cluster {
             let launch = Launch {
                 java,
                 home,
-                lifetime,
                 registers_with: registers_with.clone(),
             };
             brokers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
@@ -119,7 +116,7 @@ impl Cluster {
             brokers,
             name_servers,
             dir: dir.to_path_buf(),
-            lifetime,
+            detached: false,
             _ports: ports,
         };
         cluster.start_all()?;
@@ -213,7 +210,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if self.lifetime == Lifetime::Detached {
+        if self.detached {
             self.brokers.iter().for_each(Node::detach);
             self.name_servers.iter().for_each(Node::detach);
             return;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::probe;
-use crate::process::{Lifetime, Process, Signal, tail};
+use crate::process::{Process, Signal, tail};
 use crate::wait;
 
 /// `GET_BROKER_CLUSTER_INFO`, answered by a name server with the addresses of all brokers.
@@ -38,7 +38,6 @@ pub struct Node {
 pub(super) struct Launch {
     pub(super) java: Vec<String>,
     pub(super) home: PathBuf,
-    pub(super) lifetime: Lifetime,
     /// The name servers that must list a broker before it is ready; none for a name server.
     pub(super) registers_with: Vec<String>,
 }
@@ -148,11 +147,7 @@ impl Node {
             .args(&self.launch.java)
             .env("ROCKETMQ_HOME", &self.launch.home)
             .current_dir(&self.launch.home);
-        *process = Some(Process::spawn(
-            &mut command,
-            &self.log(),
-            self.launch.lifetime,
-        )?);
+        *process = Some(Process::spawn(&mut command, &self.log())?);
         Ok(())
     }
 
