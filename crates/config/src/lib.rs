@@ -1,1 +1,34 @@
-//! Being written.
+#![cfg_attr(feature = "file", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "file"),
+    doc = "Settings of an Apache RocketMQ producer."
+)]
+
+mod builder;
+mod duration;
+mod environment;
+mod error;
+#[cfg(feature = "file")]
+mod file;
+mod options;
+mod producer_options;
+mod reserved;
+mod setting;
+mod settings;
+mod source;
+mod suggest;
+mod template;
+mod value;
+
+pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use error::{ConfigError, ConfigProblem};
+pub use options::{ByteSize, HeaderEncoding, NameServerAddresses, RoutingStrategy};
+pub use producer_options::{AdmissionOptions, HeartbeatOptions, MessageLimits, RetryOptions};
+pub use reserved::reserved_keys;
+pub use rocketmq_producer_routing as routing;
+pub use setting::{ENVIRONMENT_PREFIX, OLD_ENVIRONMENT_PREFIX, Setting};
+pub use settings::{ProducerConfig, settings};
+pub use source::{ConfigEntry, ConfigSource};
+pub use template::{Template, UnknownTemplate};
+pub use value::SettingKind;

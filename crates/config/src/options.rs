@@ -1,0 +1,150 @@
+//! Between the settings and the layers beneath: their types as settings, and their option structs made from settings.
+//!
+//! Nothing else of this crate names the layers beneath.
+
+use crate::routing::remoting::ConnectionOptions;
+use crate::routing::{BrokerAvoidance, RoutingOptions, TopicCreation};
+use crate::settings::ProducerConfig;
+use crate::value::{Choice, Refusal, SettingKind, SettingValue};
+
+pub use crate::routing::remoting::{ByteSize, HeaderEncoding};
+pub use crate::routing::{NameServerAddresses, RoutingStrategy};
+
+impl Choice for RoutingStrategy {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("round_robin", Self::RoundRobin),
+        ("random", Self::Random),
+        ("message_hash", Self::MessageHash),
+    ];
+    const LATER: &'static [(&'static str, &'static str)] = &[
+        ("least_latency", "routing by latency"),
+        ("least_active", "routing by load"),
+        ("least_load", "routing by load"),
+    ];
+}
+
+impl Choice for HeaderEncoding {
+    // Java calls the binary form ROCKETMQ.
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("json", Self::Json),
+        ("binary", Self::Binary),
+        ("rocketmq", Self::Binary),
+    ];
+}
+
+impl SettingValue for NameServerAddresses {
+    type Limits = ();
+    const KIND: SettingKind = SettingKind::Text;
+
+    fn parse(text: &str, _limits: &()) -> Result<Self, Refusal> {
+        if ["http://", "https://"]
+            .iter()
+            .any(|scheme| text.trim().to_ascii_lowercase().starts_with(scheme))
+        {
+            return Err(Refusal::NotAvailable("name server discovery over HTTP"));
+        }
+        text.parse::<Self>()
+            .map_err(|error| Refusal::invalid(error.to_string()))
+    }
+
+    fn render(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// Whether a producer group is one that brokers take; else why not.
+pub(crate) fn check_group(group: &str) -> Result<(), String> {
+    crate::routing::remoting::message::topic::validate_group(group)
+        .map_err(|error| error.to_string())
+}
+
+impl ProducerConfig {
+    /// The options of the routing layer; what has no setting keeps that layer's default.
+    #[must_use]
+    pub fn routing_options(&self) -> RoutingOptions {
+        RoutingOptions::default()
+            .with_name_server_timeout(self.request_timeout)
+            .with_route_timeout(self.route_timeout)
+            .with_update_topic_route_info_interval(self.update_topic_route_info_interval)
+            .with_poll_name_server_interval(self.poll_name_server_interval)
+            .with_route_retention(self.route_retention)
+            .with_default_topic_queue_nums(self.default_topic_queue_nums)
+            .with_topic_creation(if self.create_topic {
+                TopicCreation::UseDefaultTopic
+            } else {
+                TopicCreation::Refuse
+            })
+            .with_strategy(self.routing_strategy)
+            .with_broker_avoidance(if self.send_latency_enable {
+                BrokerAvoidance::Enabled
+            } else {
+                BrokerAvoidance::Disabled
+            })
+    }
+
+    /// The options of connections; what has no setting keeps the remoting layer's default.
+    #[must_use]
+    pub fn connection_options(&self) -> ConnectionOptions {
+        let options = ConnectionOptions::default();
+        // All sends under way may wait on one connection.
+        let max_pending = usize::try_from(self.async_send_semaphore).unwrap_or(usize::MAX);
+        let max_pending = options.max_pending.max(max_pending);
+        options
+            .with_connect_timeout(self.connect_timeout)
+            .with_header_encoding(self.header_encoding)
+            .with_max_pending(max_pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn with(settings: &[(&str, &str)]) -> ProducerConfig {
+        crate::create_custom_config("g", "a:1", settings.iter().copied()).expect("valid")
+    }
+
+    #[test]
+    fn the_defaults_here_are_the_defaults_beneath() {
+        let config = with(&[]);
+        assert_eq!(config.routing_options(), RoutingOptions::default());
+        assert_eq!(config.connection_options(), ConnectionOptions::default());
+    }
+
+    #[test]
+    fn every_setting_reaches_the_layer_beneath() {
+        let config = with(&[
+            ("request_timeout", "1s"),
+            ("route_timeout", "2s"),
+            ("update_topic_route_info_interval", "3s"),
+            ("poll_name_server_interval", "4s"),
+            ("route_retention", "5s"),
+            ("default_topic_queue_nums", "6"),
+            ("create_topic", "false"),
+            ("routing_strategy", "random"),
+            ("send_latency_enable", "false"),
+            ("connect_timeout", "7s"),
+            ("header_encoding", "json"),
+            ("async_send_semaphore", "100000"),
+        ]);
+        let routing = config.routing_options();
+        assert_eq!(routing.name_server_timeout, Duration::from_secs(1));
+        assert_eq!(routing.route_timeout, Duration::from_secs(2));
+        assert_eq!(
+            routing.update_topic_route_info_interval,
+            Duration::from_secs(3)
+        );
+        assert_eq!(routing.poll_name_server_interval, Duration::from_secs(4));
+        assert_eq!(routing.route_retention, Duration::from_secs(5));
+        assert_eq!(routing.default_topic_queue_nums, 6);
+        assert_eq!(routing.topic_creation, TopicCreation::Refuse);
+        assert_eq!(routing.strategy, RoutingStrategy::Random);
+        assert_eq!(routing.broker_avoidance, BrokerAvoidance::Disabled);
+        let connection = config.connection_options();
+        assert_eq!(connection.connect_timeout, Duration::from_secs(7));
+        assert_eq!(connection.header_encoding, HeaderEncoding::Json);
+        assert_eq!(connection.max_pending, 100_000);
+    }
+}

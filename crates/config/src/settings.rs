@@ -1,0 +1,422 @@
+//! The table of all settings: fields of [`ProducerConfig`], setters, texts of errors and the reference come from here.
+//!
+//! A new setting is one entry of the table (plus its row in `docs/src/configuration.md`, which a test prints).
+
+use std::time::Duration;
+
+use crate::builder::{ProducerConfigBuilder, Resolved};
+use crate::error::{ConfigError, ConfigProblem};
+use crate::options::{ByteSize, HeaderEncoding, NameServerAddresses, RoutingStrategy};
+use crate::setting::Setting;
+use crate::source::{ConfigEntry, ConfigSource};
+use crate::template::Template;
+use crate::value::{IntoText, Refusal, SettingValue, TextRule};
+
+/// The default text, unless the entry says `none`.
+macro_rules! default_text {
+    ($text:literal) => {
+        Some($text)
+    };
+    (none $text:literal) => {
+        None
+    };
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $doc:literal])+
+        $key:ident: $type:ty, set by $argument:ty,
+        default $($none:ident)? $default:literal,
+        allowed $allowed:literal = $limits:expr,
+        java $java:expr, old $old:literal;
+    )+) => {
+        /// The resolved settings of one producer: typed, checked, and each with the source of its value.
+        ///
+        /// Made by [`ProducerConfig::builder`]. Fields may be changed afterwards; [`ProducerConfig::validate`] checks
+        /// such changes, and [`ProducerConfig::entries`] shows them as coming from code.
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub struct ProducerConfig {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!("\n\nDefault: ", $default, ". Allowed: ", $allowed, ".")]
+                pub $key: $type,
+            )+
+            /// Printed value and source of every setting, in the table's order.
+            provenance: Vec<(Option<String>, ConfigSource)>,
+        }
+
+        impl ProducerConfig {
+            /// Turns the winning texts into values.
+            pub(crate) fn assemble(resolved: &Resolved) -> Result<Self, ConfigError> {
+                let mut config = Self {
+                    $( $key: resolved.value(stringify!($key), &$limits)?, )+
+                    provenance: Vec::new(),
+                };
+                config.provenance = config
+                    .rendered()
+                    .into_iter()
+                    .map(|(setting, text)| (text, resolved.source(setting.key)))
+                    .collect();
+                Ok(config)
+            }
+
+            /// Every setting with its present value.
+            fn rendered(&self) -> Vec<(&'static Setting, Option<String>)> {
+                SETTINGS.iter().zip([$( self.$key.render(), )+]).collect()
+            }
+        }
+
+        impl ProducerConfigBuilder {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!("\n\nDefault: ", $default, ". Allowed: ", $allowed, ".")]
+                pub fn $key(self, value: $argument) -> Self {
+                    self.give(stringify!($key), value.into_text(), ConfigSource::Code)
+                }
+            )+
+        }
+
+        static SETTINGS: &[Setting] = &[$(
+            Setting {
+                key: stringify!($key),
+                doc: concat!($($doc),+),
+                kind: <$type as SettingValue>::KIND,
+                default: default_text!($($none)? $default),
+                default_doc: $default,
+                allowed: $allowed,
+                java_name: $java,
+                old: $old,
+                required: {
+                    let default: Option<&str> = default_text!($($none)? $default);
+                    default.is_none() && <$type as SettingValue>::REQUIRED
+                },
+                secret: false,
+                check: |text| {
+                    let value = <$type as SettingValue>::parse(text, &$limits)?;
+                    Ok(value.render().unwrap_or_default())
+                },
+            },
+        )+];
+    };
+}
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+settings! {
+    /// The set of defaults that the other settings start from.
+    template: Template, set by Template,
+    default "default",
+    allowed "default, development (dev), high_performance (high-perf), order_sequenced (ordered), production (prod), testing (test)" = (),
+    java None, old false;
+
+    /// The producer group: the name under which brokers know the producers of one service.
+    producer_group: String, set by &str,
+    default none "must be given (TEST_PRODUCER in testing)",
+    allowed "1 to 120 of a-z A-Z 0-9 % | _ -, and not DEFAULT_PRODUCER" = producer_group_rule as TextRule,
+    java Some("producerGroup"), old true;
+
+    /// The name of this producer instance at the brokers; two producers must not share one.
+    client_id: Option<String>, set by &str,
+    default none "made from host, process and instance",
+    allowed "1 to 255 printable ASCII characters without spaces" = client_id_rule as TextRule,
+    java None, old true;
+
+    /// The name servers' addresses. The environment's NAMESRV_ADDR is read too, after the two variables of this setting.
+    namesrv_addr: NameServerAddresses, set by &str,
+    default "localhost:9876",
+    allowed "host:port, several separated by ;" = (),
+    java Some("namesrvAddr"), old true;
+
+    /// The budget of a whole send: waiting for room, every attempt and the pauses between them.
+    send_msg_timeout: Duration, set by Duration,
+    default "3s",
+    allowed "1ms to 1h" = ms(1)..=HOUR,
+    java Some("sendMsgTimeout"), old true;
+
+    /// Attempts beyond the first, all within send_msg_timeout.
+    retry_times: u32, set by u32,
+    default "2",
+    allowed "0 to 100" = 0..=100,
+    java Some("retryTimesWhenSendFailed"), old true;
+
+    /// Whether a message that was stored, but not yet on disk or on a replica as the broker's settings ask, is sent to another broker as well.
+    retry_another_broker_when_not_store_ok: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java Some("retryAnotherBrokerWhenNotStoreOK"), old true;
+
+    /// The largest body accepted. A broker has a limit of its own (maxMessageSize, 4 MiB unless changed).
+    max_message_size: ByteSize, set by ByteSize,
+    default "4 MiB",
+    allowed "1 B to 16128 KiB (a 16 MiB frame less 256 KiB for the longest header)" = ByteSize::bytes(1)..=ByteSize::kib(16_128),
+    java Some("maxMessageSize"), old true;
+
+    /// The part of the 32767 bytes of encoded properties that is kept free for what the broker adds.
+    property_margin: ByteSize, set by ByteSize,
+    default "512 B",
+    allowed "0 B to 16 KiB" = ByteSize::bytes(0)..=ByteSize::kib(16),
+    java None, old false;
+
+    /// Queues of a topic that a broker creates because this producer sends to it; the broker may make fewer.
+    default_topic_queue_nums: u32, set by u32,
+    default "4",
+    allowed "1 to 65535" = 1..=65_535,
+    java Some("defaultTopicQueueNums"), old true;
+
+    /// Whether sending to an unknown topic lets a broker create it (by the route of TBW102), with a warning; brokers may forbid it.
+    create_topic: bool, set by bool,
+    default "true",
+    allowed "true or false" = (),
+    java None, old false;
+
+    /// How soon the routes in use are asked for again after no name server has answered.
+    poll_name_server_interval: Duration, set by Duration,
+    default "30s",
+    allowed "100ms to 1d" = ms(100)..=DAY,
+    java None, old true;
+
+    /// How often the routes of the topics in use are fetched again.
+    update_topic_route_info_interval: Duration, set by Duration,
+    default "30s",
+    allowed "100ms to 1d" = ms(100)..=DAY,
+    java Some("pollNameServerInterval"), old true;
+
+    /// The age from which a route counts as expired: using it starts a refresh in the background.
+    route_timeout: Duration, set by Duration,
+    default "30s",
+    allowed "100ms to 1d" = ms(100)..=DAY,
+    java None, old false;
+
+    /// How long a broker that vanished from a route keeps its places among the queues of keyed messages, which so keep their queues; zero gives them up at once, as Java does.
+    route_retention: Duration, set by Duration,
+    default "10m",
+    allowed "0s to 1d" = Duration::ZERO..=DAY,
+    java None, old false;
+
+    /// How often every connected broker gets a heartbeat. A broker forgets a producer after 120 s without one.
+    heartbeat_broker_interval: Duration, set by Duration,
+    default "30s",
+    allowed "100ms to 1m" = ms(100)..=MINUTE,
+    java Some("heartbeatBrokerInterval"), old true;
+
+    /// The most sends under way at once; a send beyond it waits within its own budget.
+    async_send_semaphore: u32, set by u32,
+    default "10000",
+    allowed "1 to 1000000" = 1..=1_000_000,
+    java Some("backPressureForAsyncSendNum"), old true;
+
+    /// Whether routing consults the health of brokers and avoids those that fail. Without it queues are taken in strict turn.
+    send_latency_enable: bool, set by bool,
+    default "true",
+    allowed "true or false" = (),
+    java Some("sendLatencyFaultEnable"), old true;
+
+    /// Whether the routing and the outcome of every send are logged at debug level.
+    debug_enabled: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java None, old true;
+
+    /// How the queue of a message without a sharding key is chosen; one with a sharding key always goes by its hash.
+    routing_strategy: RoutingStrategy, set by RoutingStrategy,
+    default "round_robin",
+    allowed "round_robin, random or message_hash" = (),
+    java None, old true;
+
+    /// How request headers are encoded; answers are read in either form.
+    header_encoding: HeaderEncoding, set by HeaderEncoding,
+    default "binary",
+    allowed "json or binary" = (),
+    java Some("serializeType"), old false;
+
+    /// The longest time to open a connection.
+    connect_timeout: Duration, set by Duration,
+    default "3s",
+    allowed "1ms to 5m" = ms(1)..=Duration::from_secs(300),
+    java Some("connectTimeoutMillis"), old false;
+
+    /// The longest wait for the answer of a control request: a route, a heartbeat, a goodbye.
+    request_timeout: Duration, set by Duration,
+    default "3s",
+    allowed "1ms to 5m" = ms(1)..=Duration::from_secs(300),
+    java Some("mqClientApiTimeout"), old false;
+}
+
+/// Every setting, in the order of the reference.
+#[must_use]
+pub fn settings() -> &'static [Setting] {
+    SETTINGS
+}
+
+/// The setting with this key.
+pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+fn producer_group_rule(text: &str) -> Result<(), Refusal> {
+    crate::options::check_group(text).map_err(Refusal::Invalid)
+}
+
+fn client_id_rule(text: &str) -> Result<(), Refusal> {
+    if text.is_empty() {
+        Err(Refusal::invalid("blank"))
+    } else if text.len() > 255 {
+        Err(Refusal::invalid("longer than 255 characters"))
+    } else if let Some(character) = text.chars().find(|c| !c.is_ascii_graphic()) {
+        Err(Refusal::invalid(format!("{character:?} is not allowed")))
+    } else {
+        Ok(())
+    }
+}
+
+impl ProducerConfig {
+    /// Starts a configuration; nothing is read until asked for.
+    pub fn builder() -> ProducerConfigBuilder {
+        ProducerConfigBuilder::default()
+    }
+
+    /// The effective configuration, one entry for each setting: key, value (secrets hidden), source.
+    ///
+    /// A field changed after the configuration was built shows as coming from code.
+    #[must_use]
+    pub fn entries(&self) -> Vec<ConfigEntry> {
+        self.rendered()
+            .into_iter()
+            .zip(&self.provenance)
+            .map(|((setting, text), (recorded, source))| {
+                let source = if text == *recorded {
+                    source.clone()
+                } else {
+                    ConfigSource::Code
+                };
+                ConfigEntry::new(setting.key, text, setting.secret, source)
+            })
+            .collect()
+    }
+
+    /// Checks the fields against the bounds again: needed only after changing them by hand.
+    ///
+    /// # Errors
+    /// Every field that is out of its bounds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems: Vec<ConfigProblem> = Vec::new();
+        for ((setting, text), (recorded, _)) in self.rendered().into_iter().zip(&self.provenance) {
+            let Some(text) = text.filter(|text| Some(text) != recorded.as_ref()) else {
+                continue;
+            };
+            if let Err(refusal) = (setting.check)(&text) {
+                problems.push(ConfigProblem::refused(
+                    setting,
+                    &text,
+                    ConfigSource::Code,
+                    refusal,
+                ));
+            }
+        }
+        ConfigError::check(problems)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_and_template_value_is_in_its_printed_form() {
+        for setting in settings() {
+            if let Some(default) = setting.default {
+                assert_eq!(
+                    (setting.check)(default).as_deref(),
+                    Ok(default),
+                    "{}",
+                    setting.key
+                );
+            }
+        }
+        for template in Template::ALL {
+            for (key, text) in template.overrides() {
+                let setting =
+                    find(key).unwrap_or_else(|| panic!("{template} sets an unknown key {key}"));
+                assert_eq!(
+                    (setting.check)(text).as_deref(),
+                    Ok(*text),
+                    "{template} {key}"
+                );
+                assert_ne!(
+                    setting.default,
+                    Some(*text),
+                    "{template} repeats the default of {key}"
+                );
+            }
+        }
+    }
+
+    /// The bounds as text are what the documentation and errors show; the checks use the typed ones.
+    #[test]
+    fn shown_bounds_are_the_checked_ones() {
+        use crate::value::SettingKind;
+        for setting in settings() {
+            if !matches!(
+                setting.kind,
+                SettingKind::Count | SettingKind::Duration | SettingKind::Size
+            ) {
+                continue;
+            }
+            let bounds = setting.allowed.split(" (").next().unwrap_or_default();
+            let (least, most) = bounds.split_once(" to ").expect("least to most");
+            for bound in [least, most] {
+                assert_eq!(
+                    (setting.check)(bound).as_deref(),
+                    Ok(bound),
+                    "{}",
+                    setting.key
+                );
+            }
+            let (below, above) = match setting.kind {
+                SettingKind::Count => {
+                    let number = |text: &str| text.parse::<i64>().expect("a number");
+                    (
+                        (number(least) - 1).to_string(),
+                        (number(most) + 1).to_string(),
+                    )
+                }
+                SettingKind::Duration => {
+                    let time = |text: &str| crate::parse_duration(text).expect("a duration");
+                    let nano = Duration::from_nanos(1);
+                    (
+                        time(least)
+                            .checked_sub(nano)
+                            .map_or_else(|| "-1s".to_owned(), crate::format_duration),
+                        crate::format_duration(time(most) + nano),
+                    )
+                }
+                _ => {
+                    let size = |text: &str| text.parse::<ByteSize>().expect("a size").as_u64();
+                    (
+                        size(least)
+                            .checked_sub(1)
+                            .map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string()),
+                        (size(most) + 1).to_string(),
+                    )
+                }
+            };
+            assert!(
+                (setting.check)(&below).is_err(),
+                "{} takes {below}",
+                setting.key
+            );
+            assert!(
+                (setting.check)(&above).is_err(),
+                "{} takes {above}",
+                setting.key
+            );
+        }
+    }
+}
