@@ -224,6 +224,7 @@ public final class Reader {
         for (Future<?> sender : senders) {
             sender.get();
         }
+        Thread.sleep(Long.parseLong(options.getOrDefault("--linger-ms", "0")));
         producer.shutdown();
     }
 

@@ -105,6 +105,7 @@ impl Reader {
         let count = send.count.to_string();
         let body = send.body_len.to_string();
         let threads = send.threads.to_string();
+        let linger = send.linger.as_millis().to_string();
         let mut sent: Vec<SentMessage> = self.run(&[
             "send",
             "--namesrv",
@@ -119,6 +120,8 @@ impl Reader {
             &body,
             "--threads",
             &threads,
+            "--linger-ms",
+            &linger,
         ])?;
         sent.sort_unstable_by_key(|message| message.index);
         Ok(sent)

@@ -144,6 +144,8 @@ pub struct JavaSend {
     pub body_len: usize,
     /// Sending threads. Default 1.
     pub threads: usize,
+    /// How long the producer stays, with its connections and heartbeats, after the last message. Default 0.
+    pub linger: Duration,
 }
 
 impl JavaSend {
@@ -155,6 +157,7 @@ impl JavaSend {
             group: "xtask_java_producer".to_owned(),
             body_len: 64,
             threads: 1,
+            linger: Duration::ZERO,
         }
     }
 
@@ -176,6 +179,13 @@ impl JavaSend {
     #[must_use]
     pub const fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Sets [`linger`](Self::linger).
+    #[must_use]
+    pub const fn linger(mut self, time: Duration) -> Self {
+        self.linger = time;
         self
     }
 }
