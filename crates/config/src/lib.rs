@@ -1,8 +1,4 @@
-#![cfg_attr(feature = "file", doc = include_str!("../README.md"))]
-#![cfg_attr(
-    not(feature = "file"),
-    doc = "Settings of an Apache RocketMQ producer."
-)]
+#![doc = include_str!("../README.md")]
 
 mod builder;
 mod duration;
