@@ -1,1 +1,52 @@
-//! Being written.
+#![doc = include_str!("../README.md")]
+//!
+//! # How it fits together
+//!
+//! [`NameServerClient`] asks name servers for routes; [`TopicBrokerMapping`] keeps
+//! them, each prepared as a [`RouteInfo`]; [`MessageRouter`] chooses a queue of one,
+//! by a [`RoutingStrategy`] or a [`QueueSelector`], and consults [`BrokerHealth`],
+//! which learns from what became of earlier messages.
+//!
+//! A new selector goes into `selector/`, a new rule of health into
+//! `health/machine.rs`, a new setting into `options.rs`.
+
+pub use rocketmq_producer_remoting as remoting;
+
+mod auto_create;
+mod broker;
+mod error;
+mod health;
+mod mapping;
+mod name_server;
+mod options;
+mod queue;
+mod route;
+mod router;
+mod selector;
+mod strategy;
+#[cfg(test)]
+mod test_support;
+
+pub use self::{
+    auto_create::DEFAULT_TOPIC,
+    broker::Broker,
+    error::{QueueProblem, RoutingError},
+    health::{BrokerHealth, BrokerHealthInfo, BrokerState, HealthCause, Incident, IncidentId},
+    mapping::{CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry},
+    name_server::{
+        AddressProblem, AttemptCause, NameServerAddresses, NameServerAttempt, NameServerClient,
+        NameServerError, ParseAddressesError, RouteAnswer, RouteSource,
+    },
+    options::{BrokerAvoidance, HealthOptions, RoutingOptions, TopicCreation},
+    queue::MessageQueue,
+    route::{
+        ExcludedQueues, ExclusionReason, QueueTarget, RouteInfo, RouteKind, RouteOrigin,
+        RoutedQueue,
+    },
+    router::{MessageRouter, RouteRequest, RoutedBy, Routing, RoutingStats},
+    selector::{
+        AsyncQueueSelector, MessageHashSelector, QueueSelector, RandomSelector, RoundRobinSelector,
+        SelectorArgument, hash_index, java_hash_code,
+    },
+    strategy::{RoutingStrategy, UnknownStrategy},
+};

@@ -1,0 +1,258 @@
+//! What health promises, whatever is reported.
+
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::{BrokerHealth, BrokerState, HealthCause, Incident, IncidentId, Verdict};
+use crate::options::HealthOptions;
+
+const LATENCY: Option<Duration> = Some(Duration::from_millis(2));
+
+fn record(now: Instant) -> BrokerHealth {
+    BrokerHealth::new("a", "h:1", HealthOptions::default(), now, 1)
+}
+
+fn fail(health: &BrokerHealth, times: usize, now: Instant) {
+    for _ in 0..times {
+        assert!(health.report_failure(&Incident::Single, "no answer", now));
+    }
+}
+
+fn succeed(health: &BrokerHealth, times: usize, now: Instant) {
+    for _ in 0..times {
+        health.report_success(LATENCY, now);
+    }
+}
+
+#[test]
+fn three_failures_degrade_and_five_make_unhealthy() {
+    let now = Instant::now();
+    let health = record(now);
+    for (failures, expected) in [
+        (1, BrokerState::Healthy),
+        (2, BrokerState::Healthy),
+        (3, BrokerState::Degraded),
+        (4, BrokerState::Degraded),
+        (5, BrokerState::Unhealthy),
+        (6, BrokerState::Unhealthy),
+    ] {
+        fail(&health, 1, now);
+        assert_eq!(health.state(), expected, "after {failures}");
+    }
+    let info = health.info();
+    assert_eq!(info.cause, HealthCause::Failures(5));
+    assert_eq!(info.last_error.as_deref(), Some("no answer"));
+    assert!(!info.is_available);
+}
+
+#[test]
+fn a_success_zeroes_the_failure_run_and_a_failure_the_success_run() {
+    let now = Instant::now();
+    let health = record(now);
+    fail(&health, 2, now);
+    succeed(&health, 1, now);
+    fail(&health, 2, now);
+    assert_eq!(health.state(), BrokerState::Healthy);
+    fail(&health, 3, now);
+    assert_eq!(health.state(), BrokerState::Unhealthy);
+    succeed(&health, 4, now);
+    assert_eq!(health.state(), BrokerState::Unhealthy);
+    fail(&health, 1, now);
+    succeed(&health, 4, now);
+    assert_eq!(health.state(), BrokerState::Unhealthy);
+    succeed(&health, 1, now);
+    assert_eq!(health.state(), BrokerState::Healthy);
+    assert_eq!(health.info().cause, HealthCause::Successes(5));
+}
+
+#[test]
+fn a_degraded_broker_is_used_only_with_a_success_rate_above_four_fifths() {
+    let now = Instant::now();
+    let health = record(now);
+    succeed(&health, 100, now);
+    fail(&health, 3, now);
+    assert_eq!(health.state(), BrokerState::Degraded);
+    assert!(health.is_available(), "97 of 100");
+
+    let fresh = record(now);
+    succeed(&fresh, 12, now);
+    fail(&fresh, 3, now);
+    assert!(!fresh.is_available(), "12 of 15 is not above 0.8");
+    assert_eq!(fresh.verdict(), Verdict::AvoidDegraded);
+}
+
+#[test]
+fn old_successes_do_not_hide_present_failures() {
+    let now = Instant::now();
+    let health = record(now);
+    succeed(&health, 100_000, now);
+    for _ in 0..25 {
+        fail(&health, 2, now);
+        succeed(&health, 1, now);
+    }
+    assert!(health.info().success_rate < 0.6);
+    assert_eq!(health.info().window_len, 100);
+}
+
+#[test]
+fn one_broken_connection_with_a_hundred_requests_counts_once() {
+    let now = Instant::now();
+    let health = record(now);
+    let broken = Arc::new("connection 7");
+    let counted = (0..100)
+        .filter(|_| {
+            let incident = Incident::Shared(IncidentId::of(&broken));
+            health.report_failure(&incident, "reset", now)
+        })
+        .count();
+    assert_eq!(counted, 1);
+    assert_eq!(health.state(), BrokerState::Healthy);
+    let info = health.info();
+    assert_eq!((info.failure_count, info.coalesced_count), (1, 99));
+    for connection in 8..12 {
+        let incident = Incident::Shared(IncidentId::of(&Arc::new(connection)));
+        assert!(health.report_failure(&incident, "reset", now));
+    }
+    assert_eq!(health.state(), BrokerState::Unhealthy);
+}
+
+#[test]
+fn an_unhealthy_broker_recovers_through_probes_alone() {
+    let mut now = Instant::now();
+    let health = record(now);
+    fail(&health, 5, now);
+    assert!(!health.claim_probe(now), "not at once");
+    now += Duration::from_millis(500);
+    for _ in 0..4 {
+        assert!(health.claim_probe(now));
+        assert!(!health.claim_probe(now), "one at a time");
+        health.report_success(LATENCY, now);
+        assert_eq!(health.state(), BrokerState::Unhealthy);
+    }
+    assert!(health.claim_probe(now));
+    health.report_success(LATENCY, now);
+    assert_eq!(health.state(), BrokerState::Healthy);
+    assert!(!health.claim_probe(now), "nothing to probe");
+}
+
+#[test]
+fn a_probe_that_never_reports_delays_the_next_by_one_wait() {
+    let mut now = Instant::now();
+    let health = record(now);
+    fail(&health, 5, now);
+    now += Duration::from_millis(500);
+    assert!(health.claim_probe(now));
+    assert!(!health.claim_probe(now + Duration::from_millis(374)));
+    assert!(health.claim_probe(now + Duration::from_millis(500)));
+}
+
+#[test]
+fn force_recovery_keeps_the_totals() {
+    let now = Instant::now();
+    let health = record(now);
+    fail(&health, 9, now);
+    health.force_recovery(now);
+    let info = health.info();
+    assert_eq!(info.state, BrokerState::Healthy);
+    assert_eq!((info.consecutive_failures, info.failure_count), (0, 9));
+    fail(&health, 2, now);
+    assert_eq!(health.state(), BrokerState::Healthy);
+}
+
+#[test]
+fn a_long_error_is_cut_at_a_character() {
+    let now = Instant::now();
+    let health = record(now);
+    health.report_failure(&Incident::Single, &"é".repeat(1000), now);
+    let kept = health.info().last_error.unwrap();
+    assert!(kept.len() <= 256 && kept.chars().all(|c| c == 'é'));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Claim,
+    Failure(Option<usize>),
+    Recover,
+    Resume,
+    Success(Option<Duration>),
+    Suspend,
+    Wait(Duration),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        2 => Just(Step::Claim),
+        4 => Just(Step::Failure(None)),
+        2 => (0_usize..6).prop_map(|id| Step::Failure(Some(id))),
+        1 => Just(Step::Recover),
+        1 => Just(Step::Resume),
+        6 => (0_u64..5000).prop_map(|ms| Step::Success(Some(Duration::from_millis(ms)))),
+        1 => Just(Step::Success(None)),
+        1 => Just(Step::Suspend),
+        3 => (0_u64..4000).prop_map(|ms| Step::Wait(Duration::from_millis(ms))),
+    ];
+    prop::collection::vec(step, 0..300)
+}
+
+proptest! {
+    #[test]
+    fn any_history_keeps_the_promises(steps in steps(), seed: u64) {
+        let mut now = Instant::now();
+        let options = HealthOptions::default();
+        let health = BrokerHealth::new("a", "h:1", options.clone(), now, seed);
+        let causes: Vec<Arc<usize>> = (0..6).map(Arc::new).collect();
+        let mut suspended = false;
+        for step in steps {
+            match step {
+                Step::Claim => {
+                    let avoided = !health.is_available() && !suspended;
+                    prop_assert!(avoided || !health.claim_probe(now));
+                }
+                Step::Failure(shared) => {
+                    let incident = shared.map_or(Incident::Single, |index| {
+                        Incident::Shared(IncidentId::of(&causes[index]))
+                    });
+                    health.report_failure(&incident, "x", now);
+                }
+                Step::Recover => {
+                    health.force_recovery(now);
+                    suspended = false;
+                }
+                Step::Resume => {
+                    prop_assert_eq!(health.resume(now), suspended);
+                    suspended = false;
+                }
+                Step::Success(latency) => health.report_success(latency, now),
+                Step::Suspend => {
+                    prop_assert_eq!(health.suspend(now), !suspended);
+                    suspended = true;
+                }
+                Step::Wait(wait) => now += wait,
+            }
+            let info = health.info();
+            // Only the operator suspends, and only the operator lifts it.
+            prop_assert_eq!(info.state == BrokerState::Suspended, suspended);
+            prop_assert!(info.window_len <= options.window);
+            prop_assert!((0.0..=1.0).contains(&info.success_rate));
+            prop_assert!(info.consecutive_failures == 0 || info.consecutive_successes == 0);
+            prop_assert_eq!(info.is_available, health.is_available());
+            if let Some(probe) = info.next_probe {
+                // Traffic never stops for good: a probe is due within the bound.
+                prop_assert!(probe <= now + options.probe_wait_max);
+            }
+            prop_assert_eq!(
+                info.next_probe.is_some(),
+                !info.is_available && !suspended
+            );
+        }
+        // Whatever happened, five answers make the broker usable again.
+        if !suspended {
+            for _ in 0..5 {
+                health.report_success(LATENCY, now);
+            }
+            prop_assert_eq!(health.state(), BrokerState::Healthy);
+        }
+    }
+}

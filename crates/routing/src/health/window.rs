@@ -1,0 +1,119 @@
+//! The last outcomes of a broker.
+
+use std::{collections::VecDeque, time::Duration};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Failure,
+    Success(Option<Duration>),
+}
+
+/// A bounded window of outcomes with its sums kept up to date.
+#[derive(Clone, Debug)]
+pub(super) struct OutcomeWindow {
+    outcomes: VecDeque<Outcome>,
+    bound: usize,
+    successes: usize,
+    timed: u32,
+    total_latency: Duration,
+}
+
+impl OutcomeWindow {
+    /// Room grows with use: most brokers of a large cluster are hardly ever sent to.
+    pub(super) fn new(bound: usize) -> Self {
+        Self {
+            outcomes: VecDeque::new(),
+            bound: bound.max(1),
+            successes: 0,
+            timed: 0,
+            total_latency: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn push_success(&mut self, latency: Option<Duration>) {
+        // A latency beyond an hour is a broken clock; the cap keeps the sum far
+        // from overflow.
+        let latency = latency.map(|latency| latency.min(Duration::from_secs(3600)));
+        self.make_room();
+        self.successes += 1;
+        if let Some(latency) = latency {
+            self.timed += 1;
+            self.total_latency += latency;
+        }
+        self.outcomes.push_back(Outcome::Success(latency));
+    }
+
+    pub(super) fn push_failure(&mut self) {
+        self.make_room();
+        self.outcomes.push_back(Outcome::Failure);
+    }
+
+    /// Share of successes; 1 while nothing is known.
+    pub(super) fn success_rate(&self) -> f64 {
+        if self.outcomes.is_empty() {
+            return 1.0;
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a window has at most 4096 outcomes"
+        )]
+        let rate = self.successes as f64 / self.outcomes.len() as f64;
+        rate
+    }
+
+    /// Mean latency of the successes that had one.
+    pub(super) fn average_latency(&self) -> Option<Duration> {
+        self.total_latency.checked_div(self.timed)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    fn make_room(&mut self) {
+        while self.outcomes.len() >= self.bound {
+            if let Some(Outcome::Success(latency)) = self.outcomes.pop_front() {
+                self.successes -= 1;
+                if let Some(latency) = latency {
+                    self.timed -= 1;
+                    self.total_latency -= latency;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::OutcomeWindow;
+
+    #[test]
+    fn the_window_forgets_what_is_older_than_its_bound() {
+        let mut window = OutcomeWindow::new(4);
+        assert_eq!(window.success_rate(), 1.0);
+        for _ in 0..10 {
+            window.push_failure();
+        }
+        assert_eq!((window.len(), window.success_rate()), (4, 0.0));
+        for millis in [10, 20, 30, 40] {
+            window.push_success(Some(Duration::from_millis(millis)));
+        }
+        assert_eq!((window.len(), window.success_rate()), (4, 1.0));
+        assert_eq!(window.average_latency(), Some(Duration::from_millis(25)));
+        window.push_success(Some(Duration::from_millis(50)));
+        assert_eq!(window.average_latency(), Some(Duration::from_millis(35)));
+    }
+
+    #[test]
+    fn a_success_without_latency_leaves_the_average_alone() {
+        let mut window = OutcomeWindow::new(100);
+        window.push_success(None);
+        assert_eq!(window.average_latency(), None);
+        window.push_success(Some(Duration::from_millis(8)));
+        window.push_success(None);
+        assert_eq!(window.average_latency(), Some(Duration::from_millis(8)));
+        assert_eq!(window.success_rate(), 1.0);
+    }
+}

@@ -1,0 +1,230 @@
+//! What a user may set about routing.
+
+use std::time::Duration;
+
+use crate::strategy::RoutingStrategy;
+
+mod health;
+
+pub use self::health::HealthOptions;
+
+/// Whether queues without a sharding key are kept away from brokers in bad health.
+///
+/// Java: `sendLatencyEnable`, which is off there. It is on here, because a broker
+/// that fails every attempt otherwise costs its share of all messages a retry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BrokerAvoidance {
+    /// Health is recorded but not consulted, except for suspended brokers and for
+    /// those that this send already tried.
+    Disabled,
+    /// Brokers in bad health are avoided while another one exists.
+    #[default]
+    Enabled,
+}
+
+/// What happens to a topic that no name server knows.
+///
+/// Java always does what [`TopicCreation::UseDefaultTopic`] does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TopicCreation {
+    /// Sending to it is an error.
+    Refuse,
+    /// The route of `TBW102` is used, so that a broker with
+    /// `autoCreateTopicEnable=true` creates the topic with the first message. A
+    /// warning names the topic, once.
+    #[default]
+    UseDefaultTopic,
+}
+
+/// Settings of the routing layer.
+///
+/// ```
+/// use rocketmq_producer_routing::{RoutingOptions, RoutingStrategy};
+/// use std::time::Duration;
+///
+/// let options = RoutingOptions::default()
+///     .with_strategy(RoutingStrategy::Random)
+///     .with_route_timeout(Duration::from_secs(60));
+/// assert_eq!(options.route_timeout, Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RoutingOptions {
+    /// Budget of one question to the name servers, over all their addresses.
+    /// Default 3 s (Java: `mqClientApiTimeout`); at least 1 ms.
+    pub name_server_timeout: Duration,
+    /// Age from which a route counts as expired: using it starts a refresh in the
+    /// background, and `clear_expired_routes` drops it. Default 30 s; above zero.
+    pub route_timeout: Duration,
+    /// Time between two refreshes of a known topic. Default 30 s (Java:
+    /// `pollNameServerInterval`); at least 10 ms. Each wait is shortened at random
+    /// by up to a tenth, so that producers do not poll in step.
+    pub update_topic_route_info_interval: Duration,
+    /// Time until known topics are asked for again after no name server answered.
+    /// Default 30 s; at least 10 ms; jittered likewise.
+    pub poll_name_server_interval: Duration,
+    /// How long a broker that vanished from a route keeps its places in the key
+    /// ring of the topic. Default 10 min; zero gives them up at once, so that keys
+    /// move as Java's do.
+    pub route_retention: Duration,
+    /// How long "no such topic" is answered from memory. Default 500 ms, at most
+    /// [`RoutingOptions::MAX_UNKNOWN_TOPIC_TTL`]; zero asks every time.
+    pub unknown_topic_ttl: Duration,
+    /// Least time between two refreshes of one topic that failed sends asked for.
+    /// Default 200 ms; zero for no bound.
+    pub refresh_hint_interval: Duration,
+    /// Topics kept in the cache; beyond it the longest unused is dropped. Default
+    /// 10 000; at least 1.
+    pub max_topics: usize,
+    /// Queues asked for when a broker creates a topic on demand. Default 4 (Java:
+    /// `defaultTopicQueueNums`); 1 to 65 535.
+    pub default_topic_queue_nums: u32,
+    /// What happens to an unknown topic. Default as Java's: the route of `TBW102`.
+    pub topic_creation: TopicCreation,
+    /// How a queue is chosen when nothing else decides. Default round robin.
+    pub strategy: RoutingStrategy,
+    /// Whether brokers in bad health are avoided. Default enabled.
+    pub broker_avoidance: BrokerAvoidance,
+    /// When health changes.
+    pub health: HealthOptions,
+    /// Time after which the routing statistics start again from zero. Default
+    /// never; at least 1 s.
+    pub stats_reset_interval: Option<Duration>,
+}
+
+impl RoutingOptions {
+    /// The longest time for which "no such topic" may be remembered.
+    pub const MAX_UNKNOWN_TOPIC_TTL: Duration = Duration::from_secs(5);
+    /// The shortest interval of a background task.
+    pub const MIN_INTERVAL: Duration = Duration::from_millis(10);
+    /// The largest number of queues a broker accepts for one topic.
+    pub const MAX_TOPIC_QUEUE_NUMS: u32 = 65_535;
+    /// The shortest interval between two resets of the statistics.
+    pub const MIN_STATS_RESET_INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Sets [`name_server_timeout`](Self::name_server_timeout); raised to 1 ms.
+    #[must_use]
+    pub fn with_name_server_timeout(mut self, timeout: Duration) -> Self {
+        self.name_server_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Sets [`route_timeout`](Self::route_timeout); raised to 1 ms.
+    #[must_use]
+    pub fn with_route_timeout(mut self, timeout: Duration) -> Self {
+        self.route_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// Sets [`update_topic_route_info_interval`](Self::update_topic_route_info_interval);
+    /// raised to 10 ms.
+    #[must_use]
+    pub fn with_update_topic_route_info_interval(mut self, interval: Duration) -> Self {
+        self.update_topic_route_info_interval = interval.max(Self::MIN_INTERVAL);
+        self
+    }
+
+    /// Sets [`poll_name_server_interval`](Self::poll_name_server_interval); raised
+    /// to 10 ms.
+    #[must_use]
+    pub fn with_poll_name_server_interval(mut self, interval: Duration) -> Self {
+        self.poll_name_server_interval = interval.max(Self::MIN_INTERVAL);
+        self
+    }
+
+    /// Sets [`route_retention`](Self::route_retention).
+    #[must_use]
+    pub fn with_route_retention(mut self, retention: Duration) -> Self {
+        self.route_retention = retention;
+        self
+    }
+
+    /// Sets [`unknown_topic_ttl`](Self::unknown_topic_ttl); lowered to
+    /// [`MAX_UNKNOWN_TOPIC_TTL`](Self::MAX_UNKNOWN_TOPIC_TTL).
+    #[must_use]
+    pub fn with_unknown_topic_ttl(mut self, ttl: Duration) -> Self {
+        self.unknown_topic_ttl = ttl.min(Self::MAX_UNKNOWN_TOPIC_TTL);
+        self
+    }
+
+    /// Sets [`refresh_hint_interval`](Self::refresh_hint_interval).
+    #[must_use]
+    pub fn with_refresh_hint_interval(mut self, interval: Duration) -> Self {
+        self.refresh_hint_interval = interval;
+        self
+    }
+
+    /// Sets [`max_topics`](Self::max_topics); raised to 1.
+    #[must_use]
+    pub fn with_max_topics(mut self, topics: usize) -> Self {
+        self.max_topics = topics.max(1);
+        self
+    }
+
+    /// Sets [`default_topic_queue_nums`](Self::default_topic_queue_nums); brought
+    /// into 1 to 65 535.
+    #[must_use]
+    pub fn with_default_topic_queue_nums(mut self, queues: u32) -> Self {
+        self.default_topic_queue_nums = queues.clamp(1, Self::MAX_TOPIC_QUEUE_NUMS);
+        self
+    }
+
+    /// Sets [`topic_creation`](Self::topic_creation).
+    #[must_use]
+    pub fn with_topic_creation(mut self, creation: TopicCreation) -> Self {
+        self.topic_creation = creation;
+        self
+    }
+
+    /// Sets [`strategy`](Self::strategy).
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: RoutingStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Sets [`broker_avoidance`](Self::broker_avoidance).
+    #[must_use]
+    pub fn with_broker_avoidance(mut self, avoidance: BrokerAvoidance) -> Self {
+        self.broker_avoidance = avoidance;
+        self
+    }
+
+    /// Sets [`health`](Self::health).
+    #[must_use]
+    pub fn with_health(mut self, health: HealthOptions) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// Sets [`stats_reset_interval`](Self::stats_reset_interval); raised to 1 s.
+    #[must_use]
+    pub fn with_stats_reset_interval(mut self, interval: Option<Duration>) -> Self {
+        self.stats_reset_interval =
+            interval.map(|interval| interval.max(Self::MIN_STATS_RESET_INTERVAL));
+        self
+    }
+}
+
+impl Default for RoutingOptions {
+    fn default() -> Self {
+        Self {
+            name_server_timeout: Duration::from_secs(3),
+            route_timeout: Duration::from_secs(30),
+            update_topic_route_info_interval: Duration::from_secs(30),
+            poll_name_server_interval: Duration::from_secs(30),
+            route_retention: Duration::from_secs(600),
+            unknown_topic_ttl: Duration::from_millis(500),
+            refresh_hint_interval: Duration::from_millis(200),
+            max_topics: 10_000,
+            default_topic_queue_nums: 4,
+            topic_creation: TopicCreation::default(),
+            strategy: RoutingStrategy::default(),
+            broker_avoidance: BrokerAvoidance::default(),
+            health: HealthOptions::default(),
+            stats_reset_interval: None,
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! The routing decision: which queue, which broker, which address.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+use rocketmq_producer_remoting::Message;
+use tokio::time::Instant;
+
+use self::{pick::pick, stats::RoutingCounters};
+use crate::{
+    broker::Broker,
+    error::{QueueProblem, RoutingError},
+    health::{BrokerHealthInfo, Incident, Verdict},
+    mapping::{TopicBrokerMapping, TopicEntry},
+    options::BrokerAvoidance,
+    queue::MessageQueue,
+    route::{ExclusionReason, QueueTarget, RouteInfo, RoutedQueue},
+    selector::{
+        AsyncQueueSelector, SelectorArgument, hash_index, java_hash_code, message_hash,
+        random_below,
+    },
+    strategy::RoutingStrategy,
+};
+
+mod pick;
+mod request;
+mod stats;
+
+pub use self::{
+    request::RouteRequest,
+    stats::{RoutedBy, RoutingStats},
+};
+
+/// Where one attempt of a send goes.
+#[derive(Clone)]
+pub struct Routing {
+    route: Arc<RouteInfo>,
+    broker: Arc<Broker>,
+    /// Place in the route's ring; within it, since `Routing` is made from there only.
+    index: usize,
+    by: RoutedBy,
+    is_probe: bool,
+}
+
+impl Routing {
+    /// The chosen queue.
+    #[must_use]
+    pub fn queue(&self) -> &MessageQueue {
+        self.route.queues()[self.index].queue()
+    }
+
+    /// The broker that serves it. For a static topic it has another name than the
+    /// queue's broker.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// The address of the broker's master.
+    #[must_use]
+    pub fn address(&self) -> &Arc<str> {
+        self.broker.address()
+    }
+
+    /// The route it was chosen from.
+    #[must_use]
+    pub fn route(&self) -> &Arc<RouteInfo> {
+        &self.route
+    }
+
+    /// What decided.
+    #[must_use]
+    pub fn routed_by(&self) -> RoutedBy {
+        self.by
+    }
+
+    /// Whether this message tries out a broker that is otherwise avoided.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.is_probe
+    }
+}
+
+impl fmt::Debug for Routing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routing")
+            .field("queue", self.queue())
+            .field("address", self.address())
+            .field("by", &self.by)
+            .field("is_probe", &self.is_probe)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides where messages go, and learns from what became of them.
+///
+/// A decision takes no lock and makes no allocation. Messages without a key avoid
+/// brokers in bad health and those this send tried before, down to the least bad one
+/// if there is no better; messages with a key stay on the queue of their key.
+///
+/// Clones share everything.
+#[derive(Clone)]
+pub struct MessageRouter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    mapping: TopicBrokerMapping,
+    strategy: AtomicU8,
+    avoidance: BrokerAvoidance,
+    counters: RoutingCounters,
+}
+
+impl MessageRouter {
+    /// A router over the routes of `mapping`, with the options of that.
+    #[must_use]
+    pub fn new(mapping: TopicBrokerMapping) -> Self {
+        let options = mapping.options();
+        Self {
+            shared: Arc::new(Shared {
+                strategy: AtomicU8::new(options.strategy.to_bits()),
+                avoidance: options.broker_avoidance,
+                counters: RoutingCounters::default(),
+                mapping,
+            }),
+        }
+    }
+
+    /// The cache of routes.
+    #[must_use]
+    pub fn mapping(&self) -> &TopicBrokerMapping {
+        &self.shared.mapping
+    }
+
+    /// Starts the reset of the statistics on their interval, if there is one. Call it
+    /// once, within a runtime.
+    pub fn start_stats_reset(&self) {
+        let Some(interval) = self.mapping().options().stats_reset_interval else {
+            return;
+        };
+        let router = self.clone();
+        let (tasks, cancel) = self.mapping().tasks();
+        let cancel = cancel.clone();
+        tasks.spawn(async move {
+            let reset = async {
+                loop {
+                    tokio::time::sleep(interval).await;
+                    router.reset_stats();
+                }
+            };
+            cancel.run_until_cancelled(reset).await
+        });
+    }
+
+    /// How queues are chosen when nothing else decides.
+    #[must_use]
+    pub fn strategy(&self) -> RoutingStrategy {
+        RoutingStrategy::from_bits(self.shared.strategy.load(Ordering::Relaxed))
+    }
+
+    /// Changes the strategy for all decisions from now on.
+    pub fn set_strategy(&self, strategy: RoutingStrategy) {
+        self.shared
+            .strategy
+            .store(strategy.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Finds the route of a topic and decides (`route_message`).
+    ///
+    /// # Errors
+    /// As [`TopicBrokerMapping::topic`] and [`route`](Self::route).
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn route_message(
+        &self,
+        topic: &str,
+        message: Option<&Message>,
+        strategy: Option<RoutingStrategy>,
+        deadline: Instant,
+    ) -> Result<Routing, RoutingError> {
+        let entry = self
+            .mapping()
+            .topic(topic, deadline)
+            .await
+            .inspect_err(|_| {
+                self.shared.counters.count_failure();
+            })?;
+        let request = RouteRequest {
+            message,
+            strategy,
+            ..RouteRequest::new()
+        };
+        self.route(&entry, &request, Instant::now())
+    }
+
+    /// Decides with the route at hand.
+    ///
+    /// # Errors
+    /// [`RoutingError::RouteRemoved`] if the entry has lost its route;
+    /// [`RoutingError::NothingWritable`], [`RoutingError::NoMaster`],
+    /// [`RoutingError::QueueNotAvailable`], [`RoutingError::BrokersSuspended`],
+    /// [`RoutingError::SelectorRefused`] or [`RoutingError::SelectorOutOfRange`].
+    pub fn route(
+        &self,
+        entry: &TopicEntry,
+        request: &RouteRequest<'_>,
+        now: Instant,
+    ) -> Result<Routing, RoutingError> {
+        self.counted(self.decide(entry, request, now))
+    }
+
+    /// Decides with a selector that may wait.
+    ///
+    /// # Errors
+    /// As [`route`](Self::route).
+    ///
+    /// # Cancel safety
+    /// As safe as the selector.
+    pub async fn route_async(
+        &self,
+        entry: &TopicEntry,
+        message: &Message,
+        selector: &dyn AsyncQueueSelector,
+        argument: &SelectorArgument,
+        now: Instant,
+    ) -> Result<Routing, RoutingError> {
+        let route = match self.ready_route(entry, now) {
+            Ok(route) => route,
+            Err(error) => return self.counted(Err(error)),
+        };
+        let chosen = selector
+            .select_async(route.queues(), message, argument)
+            .await;
+        self.counted(selected(route, selector.name(), chosen))
+    }
+
+    /// The attempt was answered in good order (`report_routing_result`).
+    ///
+    /// Without a latency it counts in the success rate only.
+    pub fn report_routing_result(
+        &self,
+        routing: &Routing,
+        latency: Option<Duration>,
+        now: Instant,
+    ) {
+        routing.broker.health().report_success(latency, now);
+    }
+
+    /// The attempt failed through the broker's own fault (`report_routing_failure`).
+    ///
+    /// Not to be called for faults of the message, the topic, the credentials or the
+    /// caller. Returns whether it was counted: an incident counts once.
+    pub fn report_routing_failure(
+        &self,
+        routing: &Routing,
+        incident: &Incident,
+        error: &str,
+        now: Instant,
+    ) -> bool {
+        let health = routing.broker.health();
+        let was_available = health.is_available();
+        let counted = health.report_failure(incident, error, now);
+        if was_available && !health.is_available() {
+            tracing::warn!(
+                broker = %health.broker_name(),
+                address = %health.address(),
+                error,
+                "broker is avoided"
+            );
+        }
+        counted
+    }
+
+    /// The statistics since the start or the last reset (`get_routing_stats`).
+    #[must_use]
+    pub fn routing_stats(&self) -> RoutingStats {
+        let brokers = self.mapping().health().all();
+        self.shared.counters.stats(&brokers)
+    }
+
+    /// Starts the statistics again from zero. Health stays.
+    pub fn reset_stats(&self) {
+        let brokers = self.mapping().health().all();
+        self.shared.counters.reset(&brokers);
+    }
+
+    /// Makes a broker healthy at every address, ending a suspension too
+    /// (`force_broker_recovery`). Returns whether it is known.
+    pub fn force_broker_recovery(&self, broker_name: &str, now: Instant) -> bool {
+        self.mapping().health().force_recovery(broker_name, now)
+    }
+
+    /// Has nothing sent to a broker, at whatever address, until it is resumed or
+    /// recovered by hand. Returns whether it is known.
+    pub fn suspend_broker(&self, broker_name: &str, now: Instant) -> bool {
+        self.mapping().health().suspend(broker_name, now)
+    }
+
+    /// Ends a suspension. Returns whether there was one.
+    pub fn resume_broker(&self, broker_name: &str, now: Instant) -> bool {
+        self.mapping().health().resume(broker_name, now)
+    }
+
+    /// The names of the brokers that routing uses now, sorted
+    /// (`get_available_brokers`).
+    #[must_use]
+    pub fn available_brokers(&self) -> Vec<Arc<str>> {
+        let health = self.mapping().health().all();
+        let mut names = self.mapping().available_brokers();
+        names.retain(|name| {
+            health
+                .iter()
+                .any(|record| record.broker_name() == name && record.is_available())
+        });
+        names
+    }
+
+    /// The health records of a broker, one per address.
+    #[must_use]
+    pub fn broker_health_info(&self, broker_name: &str) -> Vec<BrokerHealthInfo> {
+        self.all_broker_health()
+            .into_iter()
+            .filter(|info| info.broker_name.as_ref() == broker_name)
+            .collect()
+    }
+
+    /// The health records of all brokers, sorted by name and address.
+    #[must_use]
+    pub fn all_broker_health(&self) -> Vec<BrokerHealthInfo> {
+        let records = self.mapping().health().all();
+        records.iter().map(|record| record.info()).collect()
+    }
+
+    fn counted(&self, result: Result<Routing, RoutingError>) -> Result<Routing, RoutingError> {
+        match &result {
+            Ok(routing) => {
+                self.shared.counters.count(routing.by);
+                routing.broker.health().count_routed();
+            }
+            Err(_) => self.shared.counters.count_failure(),
+        }
+        result
+    }
+
+    fn decide(
+        &self,
+        entry: &TopicEntry,
+        request: &RouteRequest<'_>,
+        now: Instant,
+    ) -> Result<Routing, RoutingError> {
+        let route = self.ready_route(entry, now)?;
+        if let Some(queue) = request.queue {
+            let index = route
+                .position(queue)
+                .ok_or_else(|| not_available(queue, QueueProblem::Unknown))?;
+            return fixed(route, index, RoutedBy::GivenQueue);
+        }
+        if let Some((selector, argument)) = request.selector {
+            let chosen = request
+                .message
+                .and_then(|message| selector.select(route.queues(), message, argument));
+            return selected(route, selector.name(), chosen);
+        }
+        let strategy = request.strategy.unwrap_or_else(|| self.strategy());
+        let hash = request.message.and_then(|message| match strategy {
+            RoutingStrategy::MessageHash => message_hash(message),
+            _ => message.sharding_key().map(java_hash_code),
+        });
+        if let Some(index) = hash.and_then(|hash| hash_index(hash, route.queues().len())) {
+            return fixed(route, index, RoutedBy::MessageHash);
+        }
+        match strategy {
+            RoutingStrategy::RoundRobin => {
+                let choose = |count: usize| entry.advance() % count.max(1);
+                self.any(route, request.tried, now, RoutedBy::RoundRobin, choose)
+            }
+            RoutingStrategy::MessageHash | RoutingStrategy::Random => {
+                self.any(route, request.tried, now, RoutedBy::Random, random_below)
+            }
+        }
+    }
+
+    /// The entry's route, if there is a broker in it.
+    fn ready_route(
+        &self,
+        entry: &TopicEntry,
+        now: Instant,
+    ) -> Result<Arc<RouteInfo>, RoutingError> {
+        entry.touch(now);
+        let Some(route) = entry.route() else {
+            return Err(RoutingError::RouteRemoved {
+                topic: Arc::clone(entry.topic()),
+            });
+        };
+        if route.groups().is_empty() {
+            return Err(nowhere(&route));
+        }
+        Ok(route)
+    }
+
+    /// A queue for a message that may go anywhere.
+    fn any(
+        &self,
+        route: Arc<RouteInfo>,
+        tried: &[Arc<str>],
+        now: Instant,
+        by: RoutedBy,
+        choose: impl FnOnce(usize) -> usize,
+    ) -> Result<Routing, RoutingError> {
+        // With every broker in order, and that is nearly always, all queues are
+        // equal and no broker need be looked at.
+        if tried.is_empty() && route.all_usable() && self.mapping().health().all_usable() {
+            let index = choose(route.queues().len());
+            return routing(route, index, by, false);
+        }
+        match pick(&route, tried, self.shared.avoidance, now, choose) {
+            Some(pick) => routing(route, pick.index, by, pick.is_probe),
+            None => Err(RoutingError::BrokersSuspended {
+                topic: Arc::clone(route.topic()),
+                brokers: route
+                    .brokers()
+                    .map(|broker| Arc::clone(broker.name()))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for MessageRouter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageRouter")
+            .field("strategy", &self.strategy())
+            .field("mapping", self.mapping())
+            .finish_non_exhaustive()
+    }
+}
+
+fn selected(
+    route: Arc<RouteInfo>,
+    selector: &'static str,
+    chosen: Option<usize>,
+) -> Result<Routing, RoutingError> {
+    match chosen {
+        None => Err(RoutingError::SelectorRefused {
+            selector,
+            topic: Arc::clone(route.topic()),
+        }),
+        Some(index) if index >= route.queues().len() => Err(RoutingError::SelectorOutOfRange {
+            selector,
+            topic: Arc::clone(route.topic()),
+            index,
+            queues: route.queues().len(),
+        }),
+        Some(index) => fixed(route, index, RoutedBy::Selector(selector)),
+    }
+}
+
+/// That queue and no other, whatever the health of its broker, unless an operator
+/// forbade it.
+fn fixed(route: Arc<RouteInfo>, index: usize, by: RoutedBy) -> Result<Routing, RoutingError> {
+    let suspended = route
+        .queues()
+        .get(index)
+        .and_then(RoutedQueue::broker)
+        .is_some_and(|broker| broker.health().verdict() == Verdict::Never);
+    if suspended {
+        let queue = route.queues()[index].queue();
+        return Err(not_available(queue, QueueProblem::BrokerSuspended));
+    }
+    routing(route, index, by, false)
+}
+
+fn routing(
+    route: Arc<RouteInfo>,
+    index: usize,
+    by: RoutedBy,
+    is_probe: bool,
+) -> Result<Routing, RoutingError> {
+    let Some(routed) = route.queues().get(index) else {
+        return Err(nowhere(&route));
+    };
+    match routed.target() {
+        QueueTarget::Listed(broker) | QueueTarget::Vanished { broker, .. } => {
+            let broker = Arc::clone(broker);
+            Ok(Routing {
+                broker,
+                route,
+                index,
+                by,
+                is_probe,
+            })
+        }
+        QueueTarget::Unavailable(reason) => Err(not_available(
+            routed.queue(),
+            QueueProblem::Excluded(*reason),
+        )),
+    }
+}
+
+#[cold]
+fn not_available(queue: &MessageQueue, reason: QueueProblem) -> RoutingError {
+    RoutingError::QueueNotAvailable {
+        queue: Box::new(queue.clone()),
+        reason,
+    }
+}
+
+/// Why a route without a broker has none.
+#[cold]
+fn nowhere(route: &RouteInfo) -> RoutingError {
+    let topic = Arc::clone(route.topic());
+    let excluded = Arc::clone(route.excluded());
+    let lacks_master = excluded.iter().any(|entry| {
+        matches!(
+            entry.reason,
+            ExclusionReason::NoMaster | ExclusionReason::BrokerUnknown
+        )
+    });
+    if lacks_master {
+        RoutingError::NoMaster { topic, excluded }
+    } else {
+        RoutingError::NothingWritable { topic, excluded }
+    }
+}
+
+#[cfg(test)]
+mod tests;

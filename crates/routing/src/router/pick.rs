@@ -1,0 +1,118 @@
+//! Choosing among brokers for a message that may go to any queue.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::{
+    health::{BrokerHealth, Verdict},
+    options::BrokerAvoidance,
+    route::{BrokerGroup, RouteInfo},
+};
+
+/// A queue for a message without a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pick {
+    /// Place in the ring.
+    pub(super) index: usize,
+    /// Whether it is a trial of a broker that is otherwise avoided.
+    pub(super) is_probe: bool,
+}
+
+/// How unwelcome a broker is; 0 for one in order, and lower is better.
+///
+/// One that this send tried already is worse than a degraded one but better than an
+/// unhealthy one: a single failure says less than five in a row. A vanished broker
+/// is the last resort. Among equals that are not in order, fewer failures in a row
+/// are better.
+fn badness(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) -> Option<u64> {
+    let health: &BrokerHealth = group.broker.health();
+    let verdict = match (health.verdict(), avoidance) {
+        (Verdict::Never, _) => return None,
+        (_, BrokerAvoidance::Disabled) => Verdict::Use,
+        (verdict, BrokerAvoidance::Enabled) => verdict,
+    };
+    let was_tried = tried.contains(group.broker.name());
+    let tier: u64 = match (verdict, was_tried) {
+        (Verdict::Use, false) => 0,
+        (Verdict::AvoidDegraded, false) => 1,
+        (Verdict::Use, true) => 2,
+        (Verdict::AvoidUnhealthy | Verdict::Never, false) => 3,
+        (Verdict::AvoidDegraded, true) => 4,
+        (Verdict::AvoidUnhealthy | Verdict::Never, true) => 5,
+    };
+    let tier = if group.vanished { tier + 6 } else { tier };
+    if tier == 0 {
+        return Some(0);
+    }
+    Some((tier << 32) | u64::from(health.failure_run()))
+}
+
+/// Picks a queue of the least bad brokers, `choose` deciding among them; nothing if
+/// every broker is suspended or there is none.
+pub(super) fn pick(
+    route: &RouteInfo,
+    tried: &[Arc<str>],
+    avoidance: BrokerAvoidance,
+    now: Instant,
+    choose: impl FnOnce(usize) -> usize,
+) -> Option<Pick> {
+    let groups = route.groups();
+    let mut best = u64::MAX;
+    let mut queues = 0_usize;
+    for group in groups {
+        let Some(bad) = badness(group, tried, avoidance) else {
+            continue;
+        };
+        if bad < best {
+            best = bad;
+            queues = 0;
+        }
+        if bad == best {
+            queues += group.queues.len();
+        }
+    }
+    if queues == 0 {
+        return None;
+    }
+    // A message that failed once already is not risked on a trial.
+    if tried.is_empty() && avoidance == BrokerAvoidance::Enabled {
+        let due = groups
+            .iter()
+            .find(|group| !group.vanished && group.broker.health().claim_probe(now));
+        if let Some(group) = due {
+            let nth = choose(group.queues.len());
+            let index = group.queues.get(nth).copied()?;
+            return Some(Pick {
+                index: usize::try_from(index).ok()?,
+                is_probe: true,
+            });
+        }
+    }
+    let mut nth = choose(queues);
+    for group in groups {
+        // Health may have changed since the first pass; then a later broker, or in
+        // the end the first one that is not suspended, takes its place.
+        if badness(group, tried, avoidance).is_none_or(|bad| bad > best) {
+            continue;
+        }
+        match group.queues.get(nth) {
+            Some(index) => {
+                return Some(Pick {
+                    index: usize::try_from(*index).ok()?,
+                    is_probe: false,
+                });
+            }
+            None => nth -= group.queues.len(),
+        }
+    }
+    groups
+        .iter()
+        .find(|group| badness(group, tried, avoidance).is_some())
+        .and_then(|group| group.queues.first())
+        .and_then(|index| usize::try_from(*index).ok())
+        .map(|index| Pick {
+            index,
+            is_probe: false,
+        })
+}

@@ -1,0 +1,155 @@
+//! Routing statistics, under the documents' names.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::health::{BrokerHealth, BrokerHealthInfo};
+
+/// What decided on a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RoutedBy {
+    /// The caller, who gave the queue.
+    GivenQueue,
+    /// The hash of a key.
+    MessageHash,
+    /// Chance.
+    Random,
+    /// The round.
+    RoundRobin,
+    /// A selector of the caller's, by its name.
+    Selector(&'static str),
+}
+
+impl RoutedBy {
+    /// The name in statistics; every selector counts as `selector`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GivenQueue => "given_queue",
+            Self::MessageHash => "message_hash",
+            Self::Random => "random",
+            Self::RoundRobin => "round_robin",
+            Self::Selector(_) => "selector",
+        }
+    }
+
+    const fn place(self) -> usize {
+        match self {
+            Self::GivenQueue => 0,
+            Self::MessageHash => 1,
+            Self::Random => 2,
+            Self::RoundRobin => 3,
+            Self::Selector(_) => 4,
+        }
+    }
+
+    const NAMES: [&'static str; 5] = [
+        "given_queue",
+        "message_hash",
+        "random",
+        "round_robin",
+        "selector",
+    ];
+}
+
+/// Routing statistics since the start or the last reset.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RoutingStats {
+    /// Decisions asked for.
+    pub total_routing: u64,
+    /// Decisions that named a queue.
+    pub successful_routing: u64,
+    /// Decisions that ended in an error.
+    pub failed_routing: u64,
+    /// Decisions by what decided ([`RoutedBy::name`]).
+    pub strategy_usage: BTreeMap<&'static str, u64>,
+    /// Decisions by broker name; of brokers that some route still names.
+    pub broker_usage: BTreeMap<Arc<str>, u64>,
+    /// The health of every broker, at this moment.
+    pub broker_health: Vec<BrokerHealthInfo>,
+}
+
+impl RoutingStats {
+    /// What was added since `earlier`; health is the present one.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut delta = self.clone();
+        delta.total_routing = self.total_routing.saturating_sub(earlier.total_routing);
+        delta.successful_routing = self
+            .successful_routing
+            .saturating_sub(earlier.successful_routing);
+        delta.failed_routing = self.failed_routing.saturating_sub(earlier.failed_routing);
+        subtract(&mut delta.strategy_usage, &earlier.strategy_usage);
+        subtract(&mut delta.broker_usage, &earlier.broker_usage);
+        delta
+    }
+}
+
+fn subtract<K: Ord>(counts: &mut BTreeMap<K, u64>, earlier: &BTreeMap<K, u64>) {
+    for (key, count) in counts.iter_mut() {
+        *count = count.saturating_sub(earlier.get(key).copied().unwrap_or(0));
+    }
+}
+
+/// The counters behind the statistics. Resetting moves a base line, so no count that
+/// comes in meanwhile is lost.
+#[derive(Debug, Default)]
+pub(super) struct RoutingCounters {
+    by: [AtomicU64; RoutedBy::NAMES.len()],
+    failed: AtomicU64,
+    base: Mutex<RoutingStats>,
+}
+
+impl RoutingCounters {
+    pub(super) fn count(&self, by: RoutedBy) {
+        if let Some(counter) = self.by.get(by.place()) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stats(&self, brokers: &[Arc<BrokerHealth>]) -> RoutingStats {
+        let total = self.total(brokers);
+        let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        total.since(&base)
+    }
+
+    pub(super) fn reset(&self, brokers: &[Arc<BrokerHealth>]) {
+        let mut total = self.total(brokers);
+        total.broker_health = Vec::new();
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = total;
+    }
+
+    fn total(&self, brokers: &[Arc<BrokerHealth>]) -> RoutingStats {
+        let strategy_usage: BTreeMap<&'static str, u64> = RoutedBy::NAMES
+            .into_iter()
+            .zip(self.by.iter().map(|count| count.load(Ordering::Relaxed)))
+            .collect();
+        let successful_routing = strategy_usage.values().sum();
+        let failed_routing = self.failed.load(Ordering::Relaxed);
+        let mut broker_usage: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for broker in brokers {
+            *broker_usage
+                .entry(Arc::clone(broker.broker_name()))
+                .or_default() += broker.routed();
+        }
+        RoutingStats {
+            total_routing: successful_routing + failed_routing,
+            successful_routing,
+            failed_routing,
+            strategy_usage,
+            broker_usage,
+            broker_health: brokers.iter().map(|broker| broker.info()).collect(),
+        }
+    }
+}

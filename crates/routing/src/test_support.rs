@@ -1,0 +1,159 @@
+//! What the tests of several modules need.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rocketmq_producer_remoting::protocol::TopicRouteData;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    broker::Broker,
+    health::BrokerHealth,
+    mapping::TopicBrokerMapping,
+    name_server::{NameServerError, RouteAnswer, RouteSource},
+    options::{HealthOptions, RoutingOptions},
+};
+
+/// A broker with a clean record.
+pub(crate) fn broker(name: &str, address: &str) -> Arc<Broker> {
+    let now = Instant::now();
+    let health = BrokerHealth::new(name, address, HealthOptions::default(), now, 1);
+    Arc::new(Broker::new(Arc::from("c"), Arc::new(health)))
+}
+
+/// The entries of a file of vectors.
+pub(crate) fn vectors(file: &str) -> Vec<serde_json::Value> {
+    let path = format!("{}/../../tests/vectors/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value["entries"].as_array().unwrap().clone()
+}
+
+/// One broker of a route: name, permission, queues, master address if there is one.
+pub(crate) type Listed<'a> = (&'a str, i32, i32, Option<&'a str>);
+
+pub(crate) fn route_json(brokers: &[Listed<'_>]) -> String {
+    let queues: Vec<String> = brokers
+        .iter()
+        .map(|(name, perm, count, _)| {
+            format!(
+                r#"{{"brokerName":"{name}","perm":{perm},"readQueueNums":{count},"writeQueueNums":{count}}}"#
+            )
+        })
+        .collect();
+    let datas: Vec<String> = brokers
+        .iter()
+        .map(|(name, _, _, master)| {
+            let addrs = master.map_or(r#""1":"slave:1""#.to_owned(), |master| {
+                format!(r#""0":"{master}""#)
+            });
+            format!(r#"{{"brokerName":"{name}","cluster":"c","brokerAddrs":{{{addrs}}}}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"queueDatas":[{}],"brokerDatas":[{}]}}"#,
+        queues.join(","),
+        datas.join(",")
+    )
+}
+
+pub(crate) fn route_data(brokers: &[Listed<'_>]) -> TopicRouteData {
+    TopicRouteData::parse(route_json(brokers).as_bytes()).unwrap()
+}
+
+/// A name server in a table.
+#[derive(Debug)]
+pub(crate) struct FakeNameServer {
+    answers: Mutex<HashMap<String, String>>,
+    down: Mutex<bool>,
+    /// Permits to answer; closed tests hold requests back with it.
+    gate: Semaphore,
+    asked: AtomicUsize,
+}
+
+impl FakeNameServer {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            answers: Mutex::default(),
+            down: Mutex::new(false),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    /// One that answers only as often as `open` says.
+    pub(crate) fn gated() -> Arc<Self> {
+        Arc::new(Self {
+            answers: Mutex::default(),
+            down: Mutex::new(false),
+            gate: Semaphore::new(0),
+            asked: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn open(&self, answers: usize) {
+        self.gate.add_permits(answers);
+    }
+
+    pub(crate) fn set(&self, topic: &str, brokers: &[Listed<'_>]) {
+        self.set_body(topic, route_json(brokers));
+    }
+
+    pub(crate) fn set_body(&self, topic: &str, body: String) {
+        self.answers.lock().unwrap().insert(topic.to_owned(), body);
+    }
+
+    pub(crate) fn forget(&self, topic: &str) {
+        self.answers.lock().unwrap().remove(topic);
+    }
+
+    pub(crate) fn set_down(&self, down: bool) {
+        *self.down.lock().unwrap() = down;
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl RouteSource for FakeNameServer {
+    async fn topic_route(&self, topic: &str, _: Instant) -> Result<RouteAnswer, NameServerError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        if *self.down.lock().unwrap() {
+            return Err(NameServerError::Unreachable {
+                attempts: Arc::from([]),
+            });
+        }
+        match self.answers.lock().unwrap().get(topic) {
+            Some(body) => Ok(RouteAnswer::new("ns:1", body.clone().into_bytes())),
+            None => Err(NameServerError::TopicNotFound {
+                topic: topic.into(),
+                address: "ns:1".into(),
+            }),
+        }
+    }
+}
+
+pub(crate) fn mapping(source: &Arc<FakeNameServer>, options: RoutingOptions) -> TopicBrokerMapping {
+    let source: Arc<dyn RouteSource> = Arc::<FakeNameServer>::clone(source);
+    TopicBrokerMapping::new(
+        source,
+        options,
+        TaskTracker::new(),
+        CancellationToken::new(),
+    )
+}
+
+pub(crate) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(3)
+}
