@@ -1,1 +1,34 @@
-//! Being written.
+#![doc = include_str!("../README.md")]
+
+mod attempt;
+mod blocking;
+mod builder;
+mod client_id;
+mod core;
+mod error;
+mod gate;
+mod heartbeat;
+mod lifecycle;
+mod options;
+mod pipeline;
+mod preheat;
+mod producer;
+mod receipt;
+mod report;
+mod retry;
+mod stats;
+
+pub use rocketmq_producer_config as config;
+
+pub use attempt::Attempt;
+pub use blocking::BlockingProducer;
+pub use builder::ProducerBuilder;
+pub use error::{BlockingFailure, BuildError, ErrorKind, SendError, SendFailure, StartError};
+pub use heartbeat::HeartbeatReport;
+pub use lifecycle::State;
+pub use options::SendOptions;
+pub use preheat::PreheatReport;
+pub use producer::{Producer, create_producer};
+pub use receipt::{SendReceipt, SendStatus};
+pub use report::ShutdownReport;
+pub use stats::ProducerStats;

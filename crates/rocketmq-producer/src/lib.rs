@@ -1,1 +1,25 @@
-//! Being written.
+#![doc = include_str!("../../../README.md")]
+
+pub use rocketmq_producer_core::config;
+pub use rocketmq_producer_core::config::routing;
+pub use rocketmq_producer_core::config::routing::remoting;
+
+pub use rocketmq_producer_core::{
+    Attempt, BlockingFailure, BlockingProducer, BuildError, ErrorKind, HeartbeatReport,
+    PreheatReport, Producer, ProducerBuilder, ProducerStats, SendError, SendFailure, SendOptions,
+    SendReceipt, SendStatus, ShutdownReport, StartError, State, create_producer,
+};
+
+pub use config::{ConfigError, ProducerConfig, Template, create_custom_config, get_config};
+pub use remoting::message::MessageId;
+pub use remoting::{Delivery, Message, MessageError};
+pub use routing::{
+    AsyncQueueSelector, MessageQueue, QueueSelector, RoutingStrategy, SelectorArgument,
+};
+
+/// What most programs need: `use rocketmq_producer::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        Delivery, ErrorKind, Message, Producer, SendError, SendOptions, SendReceipt, SendStatus,
+    };
+}

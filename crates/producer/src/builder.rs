@@ -1,0 +1,145 @@
+//! Putting a producer together.
+
+use std::sync::Arc;
+
+use crate::blocking::BlockingProducer;
+use crate::config::routing::remoting::message::topic::validate_topic_for_send;
+use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
+use crate::core::Core;
+use crate::error::{BuildError, StartError};
+use crate::preheat::Preheat;
+use crate::producer::Producer;
+
+/// Collects the settings of a [`Producer`].
+///
+/// Values come from the default, the template, files, the environment (`ROCKETMQ_PRODUCER_*` and
+/// `NAMESRV_ADDR`) and code; of two the later in this list wins.
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ProducerBuilder {
+    settings: Settings,
+    preheat: Vec<String>,
+    preheat_required: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Settings {
+    Layers(ProducerConfigBuilder),
+    Resolved(Box<ProducerConfig>),
+}
+
+impl ProducerBuilder {
+    pub(crate) fn new(group: &str) -> Self {
+        let layers = ProducerConfig::builder()
+            .environment()
+            .producer_group(group);
+        Self::with(Settings::Layers(layers))
+    }
+
+    pub(crate) fn from_config(config: ProducerConfig) -> Self {
+        Self::with(Settings::Resolved(Box::new(config)))
+    }
+
+    const fn with(settings: Settings) -> Self {
+        Self {
+            settings,
+            preheat: Vec::new(),
+            preheat_required: false,
+        }
+    }
+
+    /// Sets the addresses of the name servers: `host:port`, several separated by `;`.
+    pub fn name_servers(self, addresses: &str) -> Self {
+        self.configure(|settings| settings.name_servers(addresses))
+    }
+
+    /// Sets the template that other settings start from.
+    pub fn template(self, template: Template) -> Self {
+        self.configure(|settings| settings.template(template))
+    }
+
+    /// Changes any setting.
+    ///
+    /// Settings that were resolved before ([`Producer::from_config`]) stay as they are.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use rocketmq_producer_core::Producer;
+    ///
+    /// let producer = Producer::builder("order-service")
+    ///     .name_servers("127.0.0.1:9876")
+    ///     .configure(|settings| settings.send_msg_timeout(Duration::from_secs(1)).retry_times(5))
+    ///     .build()?;
+    /// assert_eq!(producer.config().retry_times, 5);
+    /// # Ok::<(), rocketmq_producer_core::BuildError>(())
+    /// ```
+    pub fn configure(
+        mut self,
+        change: impl FnOnce(ProducerConfigBuilder) -> ProducerConfigBuilder,
+    ) -> Self {
+        if let Settings::Layers(layers) = self.settings {
+            self.settings = Settings::Layers(change(layers));
+        }
+        self
+    }
+
+    /// Names topics to be made ready before `start` returns: their routes, connections to their
+    /// brokers, and first heartbeats. A topic without a usable route is reported and logged.
+    pub fn preheat<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
+        self.preheat.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Makes `start` fail if a topic to preheat has no usable route.
+    pub const fn require_preheat(mut self) -> Self {
+        self.preheat_required = true;
+        self
+    }
+
+    /// Checks everything and makes the producer. Does no I/O.
+    ///
+    /// # Errors
+    /// [`BuildError`], naming every setting that is wrong.
+    pub fn build(self) -> Result<Producer, BuildError> {
+        let config = match self.settings {
+            Settings::Layers(layers) => layers.build(),
+            Settings::Resolved(config) => config.validate().map(|()| *config),
+        };
+        let config = config.map_err(|error| BuildError::Configuration(Arc::new(error)))?;
+        let topics: Vec<Arc<str>> = self.preheat.into_iter().map(Arc::from).collect();
+        for topic in &topics {
+            validate_topic_for_send(topic).map_err(|cause| BuildError::Topic {
+                topic: Arc::clone(topic),
+                cause,
+            })?;
+        }
+        let preheat = Preheat {
+            topics,
+            required: self.preheat_required,
+        };
+        Ok(Producer {
+            core: Arc::new(Core::new(config, preheat)),
+        })
+    }
+
+    /// Makes the producer and starts it.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build) and [`Producer::start`].
+    ///
+    /// # Cancel safety
+    /// Dropped midway, nothing is left behind.
+    pub async fn start(self) -> Result<Producer, StartError> {
+        let producer = self.build()?;
+        producer.start().await?;
+        Ok(producer)
+    }
+
+    /// Makes the producer and starts it on a runtime of its own, for programs without one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start), and [`StartError::Runtime`] if the runtime cannot be made.
+    pub fn start_blocking(self) -> Result<BlockingProducer, StartError> {
+        BlockingProducer::start(self.build()?)
+    }
+}

@@ -1,0 +1,263 @@
+//! The parts of a running producer and the work in its background.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info};
+
+use crate::client_id;
+use crate::config::ProducerConfig;
+use crate::config::routing::remoting::message::MessageIdGenerator;
+use crate::config::routing::remoting::{ConnectionPool, NoConsumer};
+use crate::config::routing::{MessageRouter, NameServerClient, TopicBrokerMapping};
+use crate::error::StartError;
+use crate::gate::Gate;
+use crate::heartbeat::{HeartbeatReport, Heartbeats};
+use crate::lifecycle::{State, StateCell};
+use crate::preheat::{Preheat, PreheatReport};
+use crate::report::ShutdownReport;
+use crate::stats::{ProducerStats, SendCounters};
+
+/// Part of a shutdown's time kept for saying goodbye to brokers.
+const GOODBYE_SHARE: u32 = 4;
+
+/// Longest time for connections to write what they were given when a shutdown closes them.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Everything behind a [`Producer`](crate::Producer).
+pub(crate) struct Core {
+    pub(crate) config: ProducerConfig,
+    pub(crate) group: Arc<str>,
+    pub(crate) client_id: Arc<str>,
+    pub(crate) state: StateCell,
+    pub(crate) gate: Gate,
+    pub(crate) ids: &'static MessageIdGenerator,
+    pub(crate) router: MessageRouter,
+    pub(crate) brokers: ConnectionPool,
+    pub(crate) counters: SendCounters,
+    name_servers: ConnectionPool,
+    heartbeats: Arc<Heartbeats>,
+    preheat: Preheat,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+    started: OnceCell<PreheatReport>,
+    stopped: OnceCell<ShutdownReport>,
+    /// The runtime the producer was started on, for blocking calls.
+    pub(crate) runtime: std::sync::OnceLock<tokio::runtime::Handle>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer")
+            .field("group", &self.group)
+            .field("client_id", &self.client_id)
+            .field("state", &self.state.get())
+            .field("under_way", &self.gate.under_way())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Background tasks hold none of the core, so the last handle ends them all.
+        self.cancel.cancel();
+        if self.state.get() == State::Running {
+            debug!(group = %self.group, "producer dropped without shutdown; brokers were not told");
+        }
+    }
+}
+
+impl Core {
+    /// Puts the parts together. Does no I/O and starts no task.
+    pub(crate) fn new(config: ProducerConfig, preheat: Preheat) -> Self {
+        let group: Arc<str> = Arc::from(config.producer_group.as_str());
+        let client_id: Arc<str> = match &config.client_id {
+            Some(given) => Arc::from(given.as_str()),
+            None => Arc::from(client_id::generate()),
+        };
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let heartbeats = Arc::new(Heartbeats::new(
+            Arc::clone(&client_id),
+            Arc::clone(&group),
+            config.request_timeout,
+            tasks.clone(),
+            cancel.clone(),
+        ));
+        let options = config.connection_options();
+        let handler = Arc::clone(&heartbeats);
+        let brokers = ConnectionPool::new(options.clone(), handler);
+        let name_servers = ConnectionPool::new(options, Arc::new(NoConsumer));
+        let source = NameServerClient::new(&config.namesrv_addr, name_servers.clone());
+        let mapping = TopicBrokerMapping::new(
+            Arc::new(source),
+            config.routing_options(),
+            tasks.clone(),
+            cancel.clone(),
+        );
+        let limit = usize::try_from(config.async_send_semaphore).unwrap_or(usize::MAX);
+        Self {
+            group,
+            client_id,
+            state: StateCell::new(),
+            gate: Gate::new(limit),
+            ids: MessageIdGenerator::shared(),
+            router: MessageRouter::new(mapping),
+            brokers,
+            counters: SendCounters::default(),
+            name_servers,
+            heartbeats,
+            preheat,
+            tasks,
+            cancel,
+            started: OnceCell::new(),
+            stopped: OnceCell::new(),
+            runtime: std::sync::OnceLock::new(),
+            config,
+        }
+    }
+
+    /// Starts once; every other call waits for that start and returns the same.
+    pub(crate) async fn start(&self) -> Result<PreheatReport, StartError> {
+        let report = self.started.get_or_try_init(async || {
+            let state = self.state.get();
+            if state != State::Created {
+                return Err(StartError::State(state));
+            }
+            self.runtime.get_or_init(tokio::runtime::Handle::current);
+            let report = self.preheat.run(self).await?;
+            // Without an await from here on: a start that is dropped midway leaves nothing behind.
+            let before = self.state.advance(State::Running);
+            if before != State::Created {
+                return Err(StartError::State(before));
+            }
+            self.begin_background_work();
+            info!(group = %self.group, client_id = %self.client_id, "producer started");
+            Ok(report)
+        });
+        let report = report.await?;
+        match self.state.get() {
+            State::Running => Ok(report.clone()),
+            state => Err(StartError::State(state)),
+        }
+    }
+
+    /// Shuts down once; every other call waits for that shutdown and returns the same report.
+    pub(crate) async fn shutdown(&self, patience: Duration) -> ShutdownReport {
+        *self
+            .stopped
+            .get_or_init(async || self.run_shutdown(patience).await)
+            .await
+    }
+
+    async fn run_shutdown(&self, patience: Duration) -> ShutdownReport {
+        let began = Instant::now();
+        let deadline = began + patience;
+        let outcomes = self.counters.outcomes();
+        let under_way = self.gate.under_way();
+        self.state.advance(State::Stopping);
+        self.gate.close();
+        // Some time is kept for the goodbye, unless the sends under way are done before.
+        let drain_until = deadline - patience / GOODBYE_SHARE;
+        let _ = tokio::time::timeout_at(drain_until, self.gate.wait_until_empty()).await;
+        let abandoned = self.gate.under_way();
+        let unregistered = self
+            .heartbeats
+            .unregister_all(&self.brokers, deadline)
+            .await;
+        self.cancel.cancel();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = left.min(CLOSE_PATIENCE);
+        tokio::join!(
+            self.brokers.close(patience),
+            self.name_servers.close(patience)
+        );
+        if abandoned > 0 {
+            // Their connections are gone, so their callers learn the outcome now.
+            let at_once = Instant::now() + CLOSE_PATIENCE;
+            let _ = tokio::time::timeout_at(at_once, self.gate.wait_until_empty()).await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.state.advance(State::Stopped);
+        let report = ShutdownReport {
+            under_way,
+            abandoned,
+            unregistered,
+            elapsed: began.elapsed(),
+            ..ShutdownReport::default()
+        }
+        .with_outcomes(outcomes, self.counters.outcomes());
+        info!(group = %self.group, ?report, "producer shut down");
+        report
+    }
+
+    /// Sends a heartbeat to the master of every known broker.
+    pub(crate) async fn heartbeat_all(&self) -> HeartbeatReport {
+        let addresses = self.router.mapping().broker_addresses();
+        self.heartbeats.beat_all(&self.brokers, addresses).await
+    }
+
+    pub(crate) fn stats(&self) -> ProducerStats {
+        let outcomes = self.counters.outcomes();
+        let (heartbeats_succeeded, heartbeats_failed) = self.heartbeats.counts();
+        ProducerStats {
+            state: self.state.get(),
+            producer_group: Arc::clone(&self.group),
+            client_id: Arc::clone(&self.client_id),
+            total_sent: outcomes.acked,
+            total_failed: outcomes.rejected + outcomes.not_sent + outcomes.unknown,
+            rejected: outcomes.rejected,
+            not_sent: outcomes.not_sent,
+            unknown: outcomes.unknown,
+            oneway_written: outcomes.oneway_written,
+            retries: self.counters.retries(),
+            under_way: self.gate.under_way(),
+            cached_topics: self.router.mapping().cache_stats().topics,
+            heartbeats_succeeded,
+            heartbeats_failed,
+            brokers: self.brokers.stats(),
+            name_servers: self.name_servers.stats(),
+        }
+    }
+
+    fn begin_background_work(&self) {
+        self.router.mapping().start_polling();
+        self.router.start_stats_reset();
+        let beats = heartbeat_loop(
+            Arc::clone(&self.heartbeats),
+            self.brokers.clone(),
+            self.router.mapping().clone(),
+            self.config.heartbeat_broker_interval,
+        );
+        let cancel = self.cancel.clone();
+        self.tasks
+            .spawn(async move { cancel.run_until_cancelled(beats).await });
+    }
+}
+
+/// Sends heartbeats on the interval, and drops addresses that no route names any more.
+async fn heartbeat_loop(
+    heartbeats: Arc<Heartbeats>,
+    pool: ConnectionPool,
+    mapping: TopicBrokerMapping,
+    interval: Duration,
+) {
+    let mut interval = tokio::time::interval(interval);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let addresses = mapping.broker_addresses();
+        pool.retain_addresses(|address| addresses.iter().any(|known| &**known == address));
+        let report = heartbeats.beat_all(&pool, addresses).await;
+        debug!(
+            succeeded = report.succeeded.len(),
+            failed = report.failed.len(),
+            "heartbeats sent"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! Why one attempt, or a send before its first attempt, failed.
+
+use std::sync::Arc;
+
+use super::ErrorKind;
+use crate::config::routing::remoting::{
+    ConnectError, ConnectFailure, Delivery, FrameError, MessageError, RequestError, RequestFailure,
+    ResponseClass, ResponseCode,
+};
+use crate::config::routing::{NameServerError, RoutingError};
+use crate::lifecycle::State;
+
+/// Why one attempt, or a send before its first attempt, failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// The broker's answer cannot be read, so it is unknown whether it stored the message.
+    #[error("broker's answer cannot be read")]
+    Answer(#[source] FrameError),
+    /// A blocking call could not wait for its outcome.
+    #[error(transparent)]
+    Blocking(BlockingFailure),
+    /// The broker could not be dialled.
+    #[error("broker cannot be reached")]
+    Connect(#[source] ConnectError),
+    /// The deadline passed before an attempt could begin.
+    #[error("deadline passed before the next attempt")]
+    Deadline,
+    /// The message breaks a rule.
+    #[error("message breaks a rule")]
+    Message(#[source] MessageError),
+    /// No place among the sends under way became free before the deadline.
+    #[error("{limit} sends are under way already")]
+    QueueFull {
+        /// The bound, the setting `async_send_semaphore`.
+        limit: usize,
+    },
+    /// The broker answered that it did not store the message.
+    #[error("broker answered {code}: {remark}")]
+    Refused {
+        /// The broker's code.
+        code: ResponseCode,
+        /// The broker's words.
+        remark: Arc<str>,
+    },
+    /// The request got no answer.
+    #[error("broker did not answer")]
+    Request(#[source] RequestError),
+    /// No queue could be chosen.
+    #[error("no route")]
+    Routing(#[source] RoutingError),
+    /// The producer takes no messages in its state.
+    #[error("producer is {0}")]
+    State(State),
+}
+
+/// Why a blocking call could not wait for its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockingFailure {
+    /// The runtime that runs the producer has ended.
+    #[error("the runtime that runs the producer has ended")]
+    RuntimeGone,
+    /// The runtime did no work on the call until well after its deadline.
+    #[error("the runtime that runs the producer was blocked until after the deadline")]
+    Stalled,
+    /// The call was made on the only thread of the runtime that would have to do the work.
+    #[error("blocking call on the only thread of the runtime that runs the producer")]
+    WouldDeadlock,
+}
+
+impl SendFailure {
+    /// The kind of this failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Answer(_) => ErrorKind::Serialization,
+            Self::Blocking(BlockingFailure::Stalled) | Self::Deadline => ErrorKind::Timeout,
+            Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
+            Self::Connect(_) => ErrorKind::BrokerNotAvailable,
+            Self::Message(_) => ErrorKind::MessageValidation,
+            Self::QueueFull { .. } => ErrorKind::QueueFull,
+            Self::Refused { .. } => ErrorKind::MessageSend,
+            Self::Request(error) => match error.failure() {
+                RequestFailure::DeadlineExceeded | RequestFailure::WriteBufferFull => {
+                    ErrorKind::Timeout
+                }
+                RequestFailure::Frame(_) => ErrorKind::Serialization,
+                _ => ErrorKind::BrokerNotAvailable,
+            },
+            Self::Routing(error) => match error {
+                RoutingError::TopicNotFound { .. } => ErrorKind::RouteNotFound,
+                RoutingError::NameServer { cause, .. } => match cause {
+                    NameServerError::InvalidRoute { .. } => ErrorKind::RouteUpdate,
+                    _ => ErrorKind::NameServer,
+                },
+                RoutingError::Closed => ErrorKind::NotRunning,
+                RoutingError::DeadlineExceeded { .. } => ErrorKind::Timeout,
+                _ => ErrorKind::QueueNotAvailable,
+            },
+        }
+    }
+
+    /// What is known about the message after an attempt that failed so.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        match self {
+            Self::Answer(_) | Self::Blocking(BlockingFailure::Stalled) => Delivery::Unknown,
+            Self::Refused { code, remark } => ResponseClass::of(*code, Some(remark))
+                .delivery()
+                .unwrap_or(Delivery::Unknown),
+            Self::Request(error) => error.delivery(),
+            Self::Blocking(_)
+            | Self::Connect(_)
+            | Self::Deadline
+            | Self::Message(_)
+            | Self::QueueFull { .. }
+            | Self::Routing(_)
+            | Self::State(_) => Delivery::NotSent,
+        }
+    }
+
+    /// One sentence on what to do.
+    #[must_use]
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::Answer(_) => "check that the address is that of a RocketMQ broker",
+            Self::Blocking(_) => "await `send`, or call from a thread outside the runtime",
+            Self::Connect(error) => match error.failure() {
+                ConnectFailure::TimedOut(_) => {
+                    "check that the broker's advertised address (brokerIP1) is reachable from here"
+                }
+                _ => {
+                    "check that the broker runs and that its advertised address (brokerIP1) is \
+                     reachable from here"
+                }
+            },
+            Self::Deadline | Self::Request(_) => {
+                "see the attempts for where the time went; a longer send_msg_timeout gives \
+                 retries their turn"
+            }
+            Self::Message(_) => "correct the message; sending it again as it is cannot succeed",
+            Self::QueueFull { .. } => {
+                "slow down, or raise async_send_semaphore if brokers can take more"
+            }
+            Self::Refused { code, remark } => {
+                match (*code, ResponseClass::of(*code, Some(remark)).retry()) {
+                    (ResponseCode::MESSAGE_ILLEGAL, _) => {
+                        "correct the message as the broker's words say"
+                    }
+                    (ResponseCode::NO_PERMISSION | ResponseCode::SYSTEM_ERROR, _) => {
+                        "read the broker's words; for credentials or permissions ask its operator"
+                    }
+                    (ResponseCode::TOPIC_NOT_EXIST, _) => "create the topic on the broker",
+                    _ => "the broker is overloaded or leaving; send again later",
+                }
+            }
+            Self::Routing(error) => match error {
+                RoutingError::TopicNotFound { .. } => {
+                    "create the topic, or correct its name or the name server address"
+                }
+                RoutingError::NameServer { .. } => {
+                    "check namesrv_addr and that a name server listens there"
+                }
+                RoutingError::NoMaster { .. } => "bring a master of the topic's brokers back",
+                RoutingError::NothingWritable { .. } => {
+                    "give the topic write permission (perm 6) on a broker"
+                }
+                RoutingError::BrokersSuspended { .. } => "resume a broker of the topic",
+                _ => "check the topic's route",
+            },
+            Self::State(State::Created) => "start the producer before sending",
+            Self::State(_) => "build a new producer; one that was shut down does not start again",
+        }
+    }
+}

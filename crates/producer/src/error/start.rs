@@ -1,0 +1,64 @@
+//! Why a producer could not be built or started.
+
+use std::sync::Arc;
+
+use crate::config::ConfigError;
+use crate::config::routing::RoutingError;
+use crate::lifecycle::State;
+
+/// Why a producer could not be built. Nothing was sent or opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting is missing or wrong (pyrocketmq: `ConfigurationError`, 5001).
+    #[error("invalid configuration")]
+    Configuration(#[source] Arc<ConfigError>),
+    /// A topic to preheat has a name that no message could be sent to.
+    #[error("topic {topic:?} cannot be preheated")]
+    Topic {
+        /// The name.
+        topic: Arc<str>,
+        /// The rule it breaks.
+        #[source]
+        cause: crate::config::routing::remoting::message::TopicError,
+    },
+}
+
+/// Why a producer could not start (pyrocketmq: `ProducerStartError`, 1001).
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It could not be built.
+    #[error("producer cannot be built")]
+    Build(#[from] BuildError),
+    /// A topic that must be preheated has no usable route.
+    #[error("topic {topic} cannot be preheated")]
+    Preheat {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        #[source]
+        cause: RoutingError,
+    },
+    /// The runtime for a blocking producer could not be made.
+    #[error("runtime for the blocking producer cannot be made")]
+    Runtime(#[source] Arc<std::io::Error>),
+    /// A producer that was shut down does not start again; build a new one.
+    #[error("producer is {0}")]
+    State(State),
+    /// A blocking start could not wait for its outcome.
+    #[error(transparent)]
+    Blocking(super::BlockingFailure),
+}
+
+impl StartError {
+    /// The number of the matching pyrocketmq error.
+    #[must_use]
+    pub const fn code(&self) -> i32 {
+        match self {
+            Self::Build(BuildError::Configuration(_)) => 5001,
+            Self::State(_) => 1003,
+            _ => 1001,
+        }
+    }
+}

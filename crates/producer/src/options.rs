@@ -1,0 +1,76 @@
+//! What one send may ask for beyond the producer's settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::routing::{AsyncQueueSelector, MessageQueue, QueueSelector, SelectorArgument};
+
+/// Options of one send.
+///
+/// ```
+/// use std::time::Duration;
+/// use rocketmq_producer_core::SendOptions;
+///
+/// let options = SendOptions::new().timeout(Duration::from_millis(500));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct SendOptions {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) target: Target,
+}
+
+/// How the queue is chosen.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Target {
+    /// By sharding key if there is one, else by the producer's strategy.
+    #[default]
+    Strategy,
+    Queue(MessageQueue),
+    Selector(Arc<dyn QueueSelector>, SelectorArgument),
+    AsyncSelector(Arc<dyn AsyncQueueSelector>, SelectorArgument),
+}
+
+impl SendOptions {
+    /// The producer's settings as they are.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The budget of the whole send, instead of `send_msg_timeout`.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends to this queue only. It is tried again on the same queue, never moved.
+    #[must_use]
+    pub fn to_queue(mut self, queue: MessageQueue) -> Self {
+        self.target = Target::Queue(queue);
+        self
+    }
+
+    /// Lets `selector` choose the queue, with an argument (Java: `MessageQueueSelector`).
+    #[must_use]
+    pub fn selector(
+        mut self,
+        selector: Arc<dyn QueueSelector>,
+        argument: impl Into<SelectorArgument>,
+    ) -> Self {
+        self.target = Target::Selector(selector, argument.into());
+        self
+    }
+
+    /// Lets `selector`, which may wait for something, choose the queue, with an argument. The wait
+    /// counts against the send's budget.
+    #[must_use]
+    pub fn async_selector(
+        mut self,
+        selector: Arc<dyn AsyncQueueSelector>,
+        argument: impl Into<SelectorArgument>,
+    ) -> Self {
+        self.target = Target::AsyncSelector(selector, argument.into());
+        self
+    }
+}

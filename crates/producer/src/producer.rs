@@ -1,0 +1,215 @@
+//! The producer's handle.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blocking::BlockingProducer;
+use crate::builder::ProducerBuilder;
+use crate::config::ProducerConfig;
+use crate::config::routing::remoting::Message;
+use crate::config::routing::remoting::message::MessageId;
+use crate::config::routing::{MessageRouter, TopicBrokerMapping};
+use crate::core::Core;
+use crate::error::{BuildError, SendError, StartError};
+use crate::heartbeat::HeartbeatReport;
+use crate::lifecycle::State;
+use crate::options::SendOptions;
+use crate::preheat::PreheatReport;
+use crate::receipt::SendReceipt;
+use crate::report::ShutdownReport;
+use crate::stats::ProducerStats;
+
+/// A producer of messages. Clones are handles to the same producer and may be used from any task.
+///
+/// Dropping the last handle ends background work and closes connections without waiting and
+/// without telling the brokers; [`shutdown`](Self::shutdown) does both.
+#[derive(Clone)]
+pub struct Producer {
+    pub(crate) core: Arc<Core>,
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.core.fmt(f)
+    }
+}
+
+/// A producer for `group` with default settings at these name servers (pyrocketmq:
+/// `create_producer`). It is not started yet.
+///
+/// # Errors
+/// [`BuildError`] if the group or the addresses are not valid.
+pub fn create_producer(group: &str, name_servers: &str) -> Result<Producer, BuildError> {
+    Producer::builder(group).name_servers(name_servers).build()
+}
+
+impl Producer {
+    /// Begins a producer of the given group.
+    pub fn builder(group: &str) -> ProducerBuilder {
+        ProducerBuilder::new(group)
+    }
+
+    /// Begins a producer with settings that were resolved before.
+    pub fn from_config(config: ProducerConfig) -> ProducerBuilder {
+        ProducerBuilder::from_config(config)
+    }
+
+    /// Makes the topics to preheat ready and begins background work: heartbeats and route polls.
+    /// Calls at the same time share one start; a started producer returns at once.
+    ///
+    /// Without topics to preheat it does no network I/O: routes and connections come with the
+    /// first send.
+    ///
+    /// # Errors
+    /// [`StartError::Preheat`] if a required topic has no usable route, and [`StartError::State`]
+    /// after a shutdown.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, the producer is not started and may be started again.
+    pub async fn start(&self) -> Result<PreheatReport, StartError> {
+        self.core.start().await
+    }
+
+    /// Takes no more messages, waits for the sends under way, tells the brokers, and closes all
+    /// connections, all within `patience`, plus at most a second for cutting off what is left.
+    /// Calls at the same time, and later ones, return the report of the first.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, no message is taken any more, and the next call goes on.
+    pub async fn shutdown(&self, patience: Duration) -> ShutdownReport {
+        self.core.shutdown(patience).await
+    }
+
+    /// Sends a message and waits for the broker's receipt.
+    ///
+    /// One budget, `send_msg_timeout`, covers waiting for a place, fetching the route, every
+    /// attempt and the pauses between them. A message with a sharding key goes to the queue of its
+    /// key; any other by the producer's strategy, and to another broker when one fails.
+    ///
+    /// # Errors
+    /// A [`SendError`] that tells [whether the message may be stored](SendError::delivery), why,
+    /// what was tried, and what to do. An attempt whose outcome is unknown is tried again, so the
+    /// message may then be stored twice, under the same message id.
+    ///
+    /// # Cancel safety
+    /// Dropped before its first poll, or while it waits for a place, nothing is sent. Dropped
+    /// later, the message may be stored, and nobody learns of it.
+    pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
+        self.core.send(&message, &SendOptions::default()).await
+    }
+
+    /// Sends a message with options of its own: timeout, queue, or selector.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<SendReceipt, SendError> {
+        self.core.send(&message, &options).await
+    }
+
+    /// Sends a message without asking for an answer; done when its last byte was handed to the
+    /// operating system. Whether a broker stored it cannot be known: a broker under load drops
+    /// one-way messages without a word.
+    ///
+    /// # Errors
+    /// A [`SendError`] if the message was not written whole.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_oneway(&self, message: Message) -> Result<MessageId, SendError> {
+        self.send_oneway_with(message, SendOptions::default()).await
+    }
+
+    /// Sends a one-way message with options of its own.
+    ///
+    /// # Errors
+    /// As [`send_oneway`](Self::send_oneway).
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send).
+    pub async fn send_oneway_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<MessageId, SendError> {
+        self.core.send_oneway(&message, &options).await
+    }
+
+    /// Sends a message and blocks until its outcome: [`blocking`](Self::blocking) for one call.
+    ///
+    /// # Errors
+    /// As [`BlockingProducer::send`].
+    pub fn send_sync(&self, message: Message) -> Result<SendReceipt, SendError> {
+        self.blocking().send(message)
+    }
+
+    /// The same producer for threads that do not await.
+    #[must_use]
+    pub fn blocking(&self) -> BlockingProducer {
+        BlockingProducer::of(self.clone())
+    }
+
+    /// Sends a heartbeat to the master of every broker in the cached routes, in parallel, and waits
+    /// for the answers. Background work does the same on its interval.
+    ///
+    /// # Cancel safety
+    /// Safe; some heartbeats may have been sent.
+    pub async fn send_heartbeat_to_all_brokers(&self) -> HeartbeatReport {
+        self.core.heartbeat_all().await
+    }
+
+    /// What the producer has done so far.
+    #[must_use]
+    pub fn stats(&self) -> ProducerStats {
+        self.core.stats()
+    }
+
+    /// The state it is in.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.core.state.get()
+    }
+
+    /// Whether messages are taken.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.state() == State::Running
+    }
+
+    /// The settings it was built with.
+    #[must_use]
+    pub fn config(&self) -> &ProducerConfig {
+        &self.core.config
+    }
+
+    /// The producer group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.core.group
+    }
+
+    /// The id that brokers know this instance by.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.core.client_id
+    }
+
+    /// The routing decisions: strategy, statistics, broker health, suspending a broker.
+    #[must_use]
+    pub fn router(&self) -> &MessageRouter {
+        &self.core.router
+    }
+
+    /// The cache of topic routes.
+    #[must_use]
+    pub fn mapping(&self) -> &TopicBrokerMapping {
+        self.core.router.mapping()
+    }
+}

@@ -1,0 +1,116 @@
+//! What a broker acknowledged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::attempt::Attempt;
+use crate::config::routing::MessageQueue;
+use crate::config::routing::remoting::ResponseCode;
+use crate::config::routing::remoting::message::{MessageId, OffsetMessageId};
+
+/// How safely a message is stored (Java: `SendStatus`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SendStatus {
+    /// Stored as safely as the broker is configured to.
+    SendOk,
+    /// Stored in memory; the flush to disk was late.
+    FlushDiskTimeout,
+    /// Stored by the master; replication was late.
+    FlushSlaveTimeout,
+    /// Stored by the master; there was no slave to replicate to.
+    SlaveNotAvailable,
+}
+
+impl SendStatus {
+    /// The status of an acknowledging response code.
+    pub(crate) const fn of(code: ResponseCode) -> Self {
+        match code {
+            ResponseCode::FLUSH_DISK_TIMEOUT => Self::FlushDiskTimeout,
+            ResponseCode::FLUSH_SLAVE_TIMEOUT => Self::FlushSlaveTimeout,
+            ResponseCode::SLAVE_NOT_AVAILABLE => Self::SlaveNotAvailable,
+            _ => Self::SendOk,
+        }
+    }
+
+    /// Java's name of the status: `SEND_OK` and so on.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SendOk => "SEND_OK",
+            Self::FlushDiskTimeout => "FLUSH_DISK_TIMEOUT",
+            Self::FlushSlaveTimeout => "FLUSH_SLAVE_TIMEOUT",
+            Self::SlaveNotAvailable => "SLAVE_NOT_AVAILABLE",
+        }
+    }
+}
+
+impl std::fmt::Display for SendStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A broker's word that it stored a message, and where (Java: `SendResult`).
+#[derive(Debug, Clone)]
+pub struct SendReceipt {
+    pub(crate) status: SendStatus,
+    pub(crate) message_id: MessageId,
+    pub(crate) queue: MessageQueue,
+    pub(crate) queue_offset: i64,
+    pub(crate) offset_message_id: Option<OffsetMessageId>,
+    pub(crate) transaction_id: Option<Arc<str>>,
+    pub(crate) latency: Duration,
+    pub(crate) earlier_attempts: Vec<Attempt>,
+    pub(crate) attempt: Attempt,
+}
+
+impl SendReceipt {
+    /// How safely the message is stored. Only [`SendStatus::SendOk`] is all that was asked for.
+    #[must_use]
+    pub const fn status(&self) -> SendStatus {
+        self.status
+    }
+
+    /// The id given by this producer (`UNIQ_KEY`), which consumers see as `msgId`.
+    #[must_use]
+    pub const fn message_id(&self) -> &MessageId {
+        &self.message_id
+    }
+
+    /// Where the message is stored.
+    #[must_use]
+    pub const fn queue(&self) -> &MessageQueue {
+        &self.queue
+    }
+
+    /// The message's place in its queue.
+    #[must_use]
+    pub const fn queue_offset(&self) -> i64 {
+        self.queue_offset
+    }
+
+    /// The broker's own id of the stored message (Java: `offsetMsgId`), if it gave one.
+    #[must_use]
+    pub const fn offset_message_id(&self) -> Option<&OffsetMessageId> {
+        self.offset_message_id.as_ref()
+    }
+
+    /// The transaction id that the broker gave. Brokers since 5.x give every message one, the
+    /// message id; 4.9 gives none.
+    #[must_use]
+    pub fn transaction_id(&self) -> Option<&str> {
+        self.transaction_id.as_deref()
+    }
+
+    /// Time from the call of `send` to the receipt, waiting and failed attempts included.
+    #[must_use]
+    pub const fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    /// Every attempt in order; the last one brought this receipt.
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.earlier_attempts.iter().chain([&self.attempt])
+    }
+}
