@@ -87,7 +87,10 @@ fn build() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
-    test::run(&test::Options::default())
+    if !test::run(&test::Options::default())? {
+        bail!("see the tests above");
+    }
+    Ok(())
 }
 
 fn docs() -> Result<()> {

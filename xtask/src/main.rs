@@ -53,7 +53,11 @@ fn main() -> ExitCode {
         Task::Ci(options) => ci::run(&options),
         Task::Demo(options) => demo::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
-        Task::Test(options) => test::run(&options),
+        Task::Test(options) => match test::run(&options) {
+            // Its last line has said so, and stays the last.
+            Ok(false) => return ExitCode::FAILURE,
+            outcome => outcome.map(drop),
+        },
         Task::Tidy => tidy::run(),
     };
     match outcome {

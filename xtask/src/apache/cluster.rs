@@ -56,7 +56,6 @@ impl Cluster {
     pub fn start(spec: &ClusterSpec) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let run = paths::apache().join("run");
-        files::remove_abandoned(&run);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let dir = run.join(format!("cluster-{}-{count}", std::process::id()));
         Self::start_in(spec, &dir)
@@ -78,6 +77,7 @@ impl Cluster {
             bail!("a cluster needs a name server");
         }
         let lib = jars(spec.version)?;
+        files::remove_abandoned(&paths::apache().join("run"));
         if dir.exists() {
             std::fs::remove_dir_all(dir)
                 .with_context(|| format!("cannot clear {}", dir.display()))?;

@@ -51,7 +51,12 @@ impl Tally {
         }
     }
 
-    pub(super) fn passed(&self) -> usize {
+    /// Skipped ones left out.
+    pub(super) fn ran(&self) -> usize {
+        self.passed() + self.failed
+    }
+
+    fn passed(&self) -> usize {
         self.passed.saturating_sub(self.skips.len())
     }
 
@@ -67,7 +72,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (passed, failed, skipped) = (self.passed(), self.failed, self.skipped());
-        writeln!(f, "{} tests ran", passed + failed)?;
+        writeln!(f, "{} tests ran", self.ran())?;
         for name in &self.failures {
             writeln!(f, "  failed: {name}")?;
         }
