@@ -1,4 +1,4 @@
-#![doc = include_str!("../../../README.md")]
+#![doc = include_str!("../README.md")]
 
 pub use rocketmq_producer_core::config;
 pub use rocketmq_producer_core::config::routing;
