@@ -11,7 +11,8 @@ mod peek;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use self::peek::{CommandHead, peek, visit_fields};
+pub(crate) use self::peek::visit_fields;
+pub use self::peek::{CommandHead, peek};
 use crate::code::ResponseCode;
 use crate::frame::{Frame, FrameError, HeaderEncoding, MAX_FRAME_LENGTH};
 use crate::header::RequestHeader;

@@ -137,13 +137,10 @@ impl Message {
 
     /// Whether the broker answers only once the message is flushed and replicated as it is set
     /// up to do; `true` by default. Java: `setWaitStoreMsgOK`.
-    ///
-    /// # Errors
-    /// When the properties have no room left for the longer word `false`.
-    pub fn with_wait_store_msg_ok(mut self, wait: bool) -> Result<Self, MessageError> {
-        let value = if wait { "true" } else { "false" };
-        self.properties.set(property::WAIT, value)?;
-        Ok(self)
+    #[must_use]
+    pub fn with_wait_store_msg_ok(mut self, wait: bool) -> Self {
+        self.properties.set_wait(wait);
+        self
     }
 
     /// The topic.
@@ -309,7 +306,7 @@ mod tests {
     fn a_new_message_waits_for_the_store_as_in_java() {
         let m = message();
         assert_eq!(m.properties().as_wire(), "WAIT\u{1}true\u{2}");
-        let m = m.with_wait_store_msg_ok(false).unwrap();
+        let m = m.with_wait_store_msg_ok(false);
         assert_eq!(m.property("WAIT"), Some("false"));
     }
 

@@ -22,6 +22,8 @@ const FIXED: usize = 13;
 const SMALLEST: usize = 21;
 /// Room made at once for a request's header, so that small headers grow the buffer once.
 const USUAL_HEADER: usize = 512;
+/// Characters of `i64::MIN`.
+const LONGEST_INTEGER: usize = 20;
 
 /// Reads the numbers of a header.
 pub(super) fn peek(header: &[u8]) -> Result<CommandHead, FrameError> {
@@ -36,11 +38,12 @@ pub(super) fn peek(header: &[u8]) -> Result<CommandHead, FrameError> {
 pub(super) fn visit_fields<'a, T>(
     header: &'a [u8],
     target: &mut T,
-    each: impl Fn(&mut T, &str, Cow<'a, str>),
+    each: impl Fn(&mut T, &[u8], Cow<'a, [u8]>),
 ) -> Result<(), FrameError> {
     let (_, fields) = remark_and_fields(header)?;
     read_fields(fields, |name, value| {
-        each(target, name, Cow::Borrowed(value))
+        each(target, name, Cow::Borrowed(value));
+        Ok(())
     })
 }
 
@@ -49,7 +52,9 @@ pub(super) fn decode(header: &Bytes) -> Result<RemotingCommand, FrameError> {
     let (remark, fields) = remark_and_fields(header)?;
     let mut ext_fields = Vec::new();
     read_fields(fields, |name, value| {
-        ext_fields.push((name.to_owned(), value.to_owned()));
+        let name = utf8(name, "field name")?;
+        ext_fields.push((name.to_owned(), utf8(value, "field value")?.to_owned()));
+        Ok(())
     })?;
     let language = LanguageCode(language);
     Ok(RemotingCommand {
@@ -125,7 +130,7 @@ fn remark_and_fields(header: &[u8]) -> Result<(Option<&str>, &[u8]), FrameError>
 /// Fields whose name or value is empty are null to Java; they are skipped.
 fn read_fields<'a>(
     mut bytes: &'a [u8],
-    mut each: impl FnMut(&'a str, &'a str),
+    mut each: impl FnMut(&'a [u8], &'a [u8]) -> Result<(), FrameError>,
 ) -> Result<(), FrameError> {
     let mut count = 0_usize;
     while !bytes.is_empty() {
@@ -146,7 +151,7 @@ fn read_fields<'a>(
             .ok_or(FrameError::Truncated("name"))?;
         let (value, rest) = long_piece(rest, "value")?;
         if !name.is_empty() && !value.is_empty() {
-            each(utf8(name, "field name")?, utf8(value, "field value")?);
+            each(name, value)?;
         }
         bytes = rest;
     }
@@ -246,6 +251,34 @@ impl FieldSink for BinarySink<'_> {
 
     #[inline]
     fn integer(&mut self, name: &'static str, value: i64) {
-        self.text(name, itoa::Buffer::new().format(value));
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        if let [letter] = name.as_bytes() {
+            // Name, length and digits side by side: one copy for the numbers of a send.
+            let mut field = [0; 7 + LONGEST_INTEGER];
+            let length = u8::try_from(digits.len()).unwrap_or(0);
+            let (start, space) = field.split_at_mut(7);
+            start.copy_from_slice(&[0, 1, *letter, 0, 0, 0, length]);
+            if let Some(space) = space.get_mut(..digits.len()) {
+                space.copy_from_slice(digits);
+            }
+            let end = digits.len().saturating_add(7);
+            self.dst
+                .extend_from_slice(field.get(..end).unwrap_or(&field));
+        } else {
+            self.begin(name, digits.len());
+            self.dst.extend_from_slice(digits);
+        }
+    }
+
+    #[inline]
+    fn boolean(&mut self, name: &'static str, value: bool) {
+        match (name.as_bytes(), value) {
+            ([letter], false) => {
+                let field = [0, 1, *letter, 0, 0, 0, 5, b'f', b'a', b'l', b's', b'e'];
+                self.dst.extend_from_slice(&field);
+            }
+            _ => self.text(name, if value { "true" } else { "false" }),
+        }
     }
 }

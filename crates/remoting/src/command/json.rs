@@ -43,7 +43,7 @@ pub(super) fn peek(header: &[u8]) -> Result<CommandHead, FrameError> {
 pub(super) fn visit_fields<'a, T: Clone>(
     header: &'a [u8],
     target: &mut T,
-    each: impl Fn(&mut T, &str, Cow<'a, str>),
+    each: impl Fn(&mut T, &[u8], Cow<'a, [u8]>),
 ) -> Result<(), FrameError> {
     let before = target.clone();
     let scanned = scan::scan(header, |name, value| {
@@ -55,7 +55,7 @@ pub(super) fn visit_fields<'a, T: Clone>(
     *target = before;
     let command = read::read::<read::Everything>(header)?;
     for (name, value) in command.ext_fields {
-        each(target, &name, Cow::Owned(value));
+        each(target, name.as_bytes(), Cow::Owned(value.into_bytes()));
     }
     Ok(())
 }

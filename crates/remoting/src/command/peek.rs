@@ -52,17 +52,17 @@ pub fn peek(frame: &Frame) -> Result<CommandHead, FrameError> {
 
 /// Calls `each` with `target`, name and value of every extension field of a frame; of equal names
 /// the last one counts. Fields without a value are left out, and so are, in the binary form,
-/// those with an empty one (it stands for null).
+/// those with an empty one (it stands for null). Whether the bytes are UTF-8 is not checked.
 ///
 /// `target` may be put back to its first state and filled anew: a header is read by a fast reader
 /// first, and by a slower one if it turns out to be unusual.
 ///
 /// # Errors
 /// A [`FrameError`] if the header is malformed; `target` may then have taken some fields.
-pub fn visit_fields<'a, T: Clone>(
+pub(crate) fn visit_fields<'a, T: Clone>(
     frame: &'a Frame,
     target: &mut T,
-    each: impl Fn(&mut T, &str, Cow<'a, str>),
+    each: impl Fn(&mut T, &[u8], Cow<'a, [u8]>),
 ) -> Result<(), FrameError> {
     match frame.encoding {
         HeaderEncoding::Json => json::visit_fields(&frame.header, target, each),

@@ -1,7 +1,9 @@
 //! [`Properties`]: the properties of a message, kept the way they travel.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 
 use super::property::{
     self, MAX_PROPERTIES_LENGTH, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR, PropertyError,
@@ -42,7 +44,7 @@ impl Properties {
         let mut properties = Self::new();
         // A map keyed by name keeps this linear for hostile input; the order is that of each
         // name's last occurrence.
-        let mut last = std::collections::HashMap::new();
+        let mut last = HashMap::new();
         for (position, (name, _)) in pieces(wire).enumerate() {
             last.insert(name, position);
         }
@@ -75,7 +77,7 @@ impl Properties {
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), PropertyError> {
         property::check(name, value)?;
         let old = self.find(name);
-        let removed = old.as_ref().map_or(0, |range| range.len());
+        let removed = old.as_ref().map_or(0, Range::len);
         let length = self.wire.len() - removed + name.len() + value.len() + 2;
         if length > MAX_PROPERTIES_LENGTH {
             return Err(PropertyError::TooLong {
@@ -84,10 +86,28 @@ impl Properties {
                 limit: MAX_PROPERTIES_LENGTH,
             });
         }
+        self.replace(old, length, name, value);
+        Ok(())
+    }
+
+    /// Sets whether the broker answers only once the message is stored as safely as it is set up
+    /// to. The one character that `false` has more than `true` may make the string too long; the
+    /// check at the send edge then tells.
+    pub(crate) fn set_wait(&mut self, wait: bool) {
+        let value = if wait { "true" } else { "false" };
+        let old = self.find(property::WAIT);
+        let length = self.wire.len() + property::WAIT.len() + value.len() + 2;
+        self.replace(old, length, property::WAIT, value);
+    }
+
+    /// Puts a property at the end instead of what lies at `old`; room for `length` bytes is made.
+    fn replace(&mut self, old: Option<Range<usize>>, length: usize, name: &str, value: &str) {
+        /// Room for a few more properties than the first one.
+        const USUAL_LENGTH: usize = 128;
         let wire = match &mut self.wire {
             Cow::Owned(wire) => wire,
             borrowed @ Cow::Borrowed(_) => {
-                let mut owned = String::with_capacity(length.max(128));
+                let mut owned = String::with_capacity(length.max(USUAL_LENGTH));
                 owned.push_str(borrowed);
                 *borrowed = Cow::Owned(owned);
                 borrowed.to_mut()
@@ -97,7 +117,6 @@ impl Properties {
             wire.replace_range(range, "");
         }
         push(wire, name, value);
-        Ok(())
     }
 
     /// Removes `name`; tells whether it was there.
@@ -133,7 +152,7 @@ impl Properties {
     }
 
     /// Where the piece of `name` lies, its end mark included.
-    fn find(&self, name: &str) -> Option<std::ops::Range<usize>> {
+    fn find(&self, name: &str) -> Option<Range<usize>> {
         let mut start = 0;
         for piece in self.wire.split_inclusive(PROPERTY_SEPARATOR) {
             let end = start + piece.len();

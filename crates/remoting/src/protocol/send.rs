@@ -6,6 +6,7 @@
 )]
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use crate::code::RequestCode;
 use crate::command::visit_fields;
@@ -200,49 +201,58 @@ impl<'a> SendMessageResponseHeader<'a> {
         let mut fields = Fields::default();
         visit_fields(frame, &mut fields, Fields::set)?;
         Ok(Self {
-            msg_id: fields.msg_id,
+            msg_id: text("msgId", fields.msg_id)?,
             queue_id: number("queueId", fields.queue_id)?,
             queue_offset: number("queueOffset", fields.queue_offset)?,
-            transaction_id: fields.transaction_id,
-            region: fields
-                .region
+            transaction_id: text("transactionId", fields.transaction_id)?,
+            region: text(property::MSG_REGION, fields.region)?
                 .filter(|region| !region.is_empty())
                 .unwrap_or(Cow::Borrowed(DEFAULT_REGION)),
-            trace_on: fields.trace_on.is_none_or(|text| text != "false"),
+            trace_on: fields.trace_on.is_none_or(|value| *value != *b"false"),
         })
     }
 }
 
+/// The fields as they travel.
 #[derive(Clone, Default)]
 struct Fields<'a> {
-    msg_id: Option<Cow<'a, str>>,
-    queue_id: Option<Cow<'a, str>>,
-    queue_offset: Option<Cow<'a, str>>,
-    transaction_id: Option<Cow<'a, str>>,
-    region: Option<Cow<'a, str>>,
-    trace_on: Option<Cow<'a, str>>,
+    msg_id: Option<Cow<'a, [u8]>>,
+    queue_id: Option<Cow<'a, [u8]>>,
+    queue_offset: Option<Cow<'a, [u8]>>,
+    transaction_id: Option<Cow<'a, [u8]>>,
+    region: Option<Cow<'a, [u8]>>,
+    trace_on: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Fields<'a> {
-    fn set(&mut self, name: &str, value: Cow<'a, str>) {
+    fn set(&mut self, name: &[u8], value: Cow<'a, [u8]>) {
         let field = match name {
-            "msgId" => &mut self.msg_id,
-            "queueId" => &mut self.queue_id,
-            "queueOffset" => &mut self.queue_offset,
-            "transactionId" => &mut self.transaction_id,
-            property::MSG_REGION => &mut self.region,
-            property::TRACE_ON => &mut self.trace_on,
+            b"msgId" => &mut self.msg_id,
+            b"queueId" => &mut self.queue_id,
+            b"queueOffset" => &mut self.queue_offset,
+            b"transactionId" => &mut self.transaction_id,
+            b"MSG_REGION" => &mut self.region,
+            b"TRACE_ON" => &mut self.trace_on,
             _ => return,
         };
         *field = Some(value);
     }
 }
 
-fn number<T: std::str::FromStr>(
+fn text<'a>(
     name: &'static str,
-    text: Option<Cow<'_, str>>,
-) -> Result<T, FrameError> {
-    let text = text.ok_or(FrameError::InvalidField {
+    value: Option<Cow<'a, [u8]>>,
+) -> Result<Option<Cow<'a, str>>, FrameError> {
+    let text = match value {
+        None => return Ok(None),
+        Some(Cow::Borrowed(bytes)) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Some(Cow::Owned(bytes)) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    };
+    text.map(Some).ok_or(FrameError::InvalidUtf8(name))
+}
+
+fn number<T: FromStr>(name: &'static str, value: Option<Cow<'_, [u8]>>) -> Result<T, FrameError> {
+    let text = text(name, value)?.ok_or(FrameError::InvalidField {
         name,
         problem: "missing",
     })?;

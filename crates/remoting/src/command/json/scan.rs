@@ -2,13 +2,15 @@
 //!
 //! It accepts a part of JSON only: one object without white space and without escapes, whose
 //! numbers are plain integers and whose `extFields` is an object of strings. Whatever is
-//! different, valid or not, is left to the full reader. Inside that part it is as strict as JSON.
+//! different, valid or not, is left to the full reader. Inside that part it is as strict as JSON, but
+//! for one thing: names and values of fields are handed out as bytes, for the caller to check.
 #![deny(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation
 )]
 
+use super::text::first_special;
 use crate::command::CommandHead;
 
 /// Reads code, flag and opaque, and calls `field` for every extension field in order.
@@ -16,7 +18,7 @@ use crate::command::CommandHead;
 /// `None`: the full reader must look; `field` may have been called by then.
 pub(super) fn scan<'a>(
     header: &'a [u8],
-    mut field: impl FnMut(&'a str, &'a str),
+    mut field: impl FnMut(&'a [u8], &'a [u8]),
 ) -> Option<CommandHead> {
     let mut head = CommandHead::default();
     let mut text = Cursor(header);
@@ -33,16 +35,16 @@ pub(super) fn scan<'a>(
                 text.integer()?;
             }
             b"language" | b"remark" | b"serializeTypeCurrentRPC" => {
-                utf8(text.string()?)?;
+                std::str::from_utf8(text.string()?).ok()?;
             }
             // A second object would replace the first one.
             b"extFields" if !has_fields => {
                 has_fields = true;
                 text.expect(b'{')?;
                 loop {
-                    let name = utf8(text.string()?)?;
+                    let name = text.string()?;
                     text.expect(b':')?;
-                    field(name, utf8(text.string()?)?);
+                    field(name, text.string()?);
                     match text.next()? {
                         b',' => {}
                         b'}' => break,
@@ -59,10 +61,6 @@ pub(super) fn scan<'a>(
         }
     }
     text.0.is_empty().then_some(head)
-}
-
-fn utf8(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
 }
 
 /// What is left to read.
@@ -83,10 +81,7 @@ impl<'a> Cursor<'a> {
     #[inline]
     fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
-        let end = self
-            .0
-            .iter()
-            .position(|byte| *byte == b'"' || *byte == b'\\' || *byte < 0x20)?;
+        let end = first_special(self.0)?;
         let (string, rest) = self.0.split_at_checked(end)?;
         self.0 = rest;
         self.expect(b'"')?;
@@ -109,7 +104,8 @@ impl<'a> Cursor<'a> {
                 .saturating_add(i64::from(digit & 0xf));
             self.next();
         }
-        if digits == 0 || (leading_zero && digits > 1) {
+        // The full reader takes -0 for a fraction; it shall be the same here.
+        if digits == 0 || (leading_zero && (digits > 1 || negative)) {
             return None;
         }
         i32::try_from(if negative {
