@@ -117,3 +117,15 @@ fn apache_5_5_0_boots_and_is_read_back() -> Result<()> {
     };
     boots_and_reads_back(Version::V5_5_0, &["broker-a", "broker-b"])
 }
+
+#[test]
+fn a_broker_that_cannot_start_shows_its_last_words() {
+    let Some(()) = require("a_broker_that_cannot_start_shows_its_last_words") else {
+        return;
+    };
+    let spec = ClusterSpec::new(Version::V4_9_7).broker_java("-XX:NoSuchOption");
+    let error = Cluster::start(&spec).expect_err("no such option");
+    let shown = format!("{error:#}");
+    assert!(shown.contains("broker-a"), "{shown}");
+    assert!(shown.contains("NoSuchOption"), "{shown}");
+}

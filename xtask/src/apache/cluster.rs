@@ -43,6 +43,7 @@ pub struct Cluster {
     name_servers: Vec<Node>,
     dir: PathBuf,
     detached: bool,
+    keep_files: bool,
     _ports: Vec<PortBlock>,
 }
 
@@ -111,16 +112,19 @@ impl Cluster {
             };
             brokers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
         }
-        let cluster = Self {
+        let mut cluster = Self {
             version: spec.version,
             brokers,
             name_servers,
             dir: dir.to_path_buf(),
             detached: false,
+            keep_files: false,
             _ports: ports,
         };
-        cluster.start_all()?;
-        Ok(cluster)
+        let started = cluster.start_all();
+        // The error names the folder with the logs.
+        cluster.keep_files = started.is_err();
+        started.map(|()| cluster)
     }
 
     fn start_all(&self) -> Result<()> {
@@ -220,7 +224,7 @@ impl Drop for Cluster {
         self.name_servers.clear();
         if std::thread::panicking() {
             eprintln!("the brokers' logs are kept in {}", self.dir.display());
-        } else {
+        } else if !self.keep_files {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }

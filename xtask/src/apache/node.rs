@@ -120,7 +120,8 @@ impl Node {
 
     /// Kills the process if it runs, and starts it again on the same address and store.
     ///
-    /// A name server knows no topic after this until the brokers register again, up to 30 s later.
+    /// A name server knows no topic after this until the brokers register again, up to 30 s later; each broker's
+    /// [`wait_ready`](Self::wait_ready) waits for that.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -151,7 +152,11 @@ impl Node {
         Ok(())
     }
 
-    pub(super) fn wait_ready(&self) -> Result<()> {
+    /// Waits until the server is ready as [`start`](Self::start) does.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn wait_ready(&self) -> Result<()> {
         let mut last = None;
         let ready = wait::until(READY_WITHIN, || match self.is_ready() {
             Ok(true) => Some(Ok(())),
