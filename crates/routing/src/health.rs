@@ -16,7 +16,7 @@ use std::{
 use tokio::time::Instant;
 
 use self::machine::HealthMachine;
-use crate::options::HealthOptions;
+use crate::{options::HealthOptions, router::RoutedCounts};
 
 mod incident;
 mod machine;
@@ -102,6 +102,15 @@ struct Published {
     probe_lease: AtomicU64,
 }
 
+/// What the records of a registry have in common.
+#[derive(Debug, Default)]
+struct SharedCounts {
+    /// How many records are not plainly usable.
+    impaired: AtomicUsize,
+    /// Messages routed to brokers whose records are gone.
+    retired: RoutedCounts,
+}
+
 /// The health record of one broker name at one address.
 ///
 /// Reports change it, routing reads it. Both are cheap: a report takes a lock of
@@ -111,10 +120,9 @@ pub struct BrokerHealth {
     address: Arc<str>,
     created: Instant,
     published: Published,
-    /// How many records of the registry are not plainly usable.
-    impaired: Arc<AtomicUsize>,
-    /// Messages routed to this broker since it was created.
-    routed: AtomicU64,
+    shared: Arc<SharedCounts>,
+    /// Messages routed to this broker since it was created, by what decided.
+    routed: RoutedCounts,
     machine: Mutex<HealthMachine>,
 }
 
@@ -134,7 +142,7 @@ impl BrokerHealth {
             options,
             now,
             seed,
-            Arc::new(AtomicUsize::new(0)),
+            Arc::default(),
         )
     }
 
@@ -144,7 +152,7 @@ impl BrokerHealth {
         options: HealthOptions,
         now: Instant,
         seed: u64,
-        impaired: Arc<AtomicUsize>,
+        shared: Arc<SharedCounts>,
     ) -> Self {
         let machine = HealthMachine::new(options, now, seed);
         Self {
@@ -157,8 +165,8 @@ impl BrokerHealth {
                 next_probe: AtomicU64::new(0),
                 probe_lease: AtomicU64::new(0),
             },
-            impaired,
-            routed: AtomicU64::new(0),
+            shared,
+            routed: RoutedCounts::default(),
             machine: Mutex::new(machine),
         }
     }
@@ -201,7 +209,7 @@ impl BrokerHealth {
         machine.info(
             Arc::clone(&self.broker_name),
             Arc::clone(&self.address),
-            self.routed.load(Ordering::Relaxed),
+            self.routed.total(),
             next_probe,
         )
     }
@@ -281,12 +289,9 @@ impl BrokerHealth {
             .is_ok()
     }
 
-    pub(crate) fn count_routed(&self) {
-        self.routed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn routed(&self) -> u64 {
-        self.routed.load(Ordering::Relaxed)
+    /// Messages routed to this broker, by what decided.
+    pub(crate) fn routed(&self) -> &RoutedCounts {
+        &self.routed
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut HealthMachine) -> T) -> T {
@@ -321,10 +326,10 @@ impl BrokerHealth {
         let old = Verdict::from_bits(published.verdict.swap_if_changed(verdict));
         match (old == Verdict::Use, verdict == Verdict::Use) {
             (true, false) => {
-                self.impaired.fetch_add(1, Ordering::AcqRel);
+                self.shared.impaired.fetch_add(1, Ordering::AcqRel);
             }
             (false, true) => {
-                self.impaired.fetch_sub(1, Ordering::AcqRel);
+                self.shared.impaired.fetch_sub(1, Ordering::AcqRel);
             }
             _ => {}
         }
@@ -353,8 +358,9 @@ impl SwapIfChanged for AtomicU8 {
 impl Drop for BrokerHealth {
     fn drop(&mut self) {
         if self.verdict() != Verdict::Use {
-            self.impaired.fetch_sub(1, Ordering::AcqRel);
+            self.shared.impaired.fetch_sub(1, Ordering::AcqRel);
         }
+        self.shared.retired.add(&self.routed);
     }
 }
 

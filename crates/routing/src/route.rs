@@ -23,6 +23,8 @@ mod queue_list;
 pub struct RoutedQueue {
     queue: MessageQueue,
     target: QueueTarget,
+    /// Place of its broker's group in the route; meaningful where there is a broker.
+    group: usize,
 }
 
 /// Where messages for a queue go.
@@ -47,7 +49,11 @@ impl RoutedQueue {
     /// A queue with its target, for tests of selectors.
     #[must_use]
     pub fn new(queue: MessageQueue, target: QueueTarget) -> Self {
-        Self { queue, target }
+        Self {
+            queue,
+            target,
+            group: 0,
+        }
     }
 
     /// The queue.
@@ -75,6 +81,10 @@ impl RoutedQueue {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         matches!(self.target, QueueTarget::Listed(_))
+    }
+
+    pub(crate) fn group(&self) -> usize {
+        self.group
     }
 
     fn vanished_since(&self) -> Option<Instant> {
@@ -205,8 +215,8 @@ pub(crate) struct RouteParts {
 }
 
 impl RouteInfo {
-    pub(crate) fn new(parts: RouteParts, now: Instant) -> Self {
-        let groups = groups_of(&parts.ring);
+    pub(crate) fn new(mut parts: RouteParts, now: Instant) -> Self {
+        let groups = group_by_broker(&mut parts.ring);
         let all_usable = parts.ring.iter().all(RoutedQueue::is_usable);
         Self {
             topic: parts.topic,
@@ -316,7 +326,7 @@ impl RouteInfo {
     }
 }
 
-fn groups_of(ring: &[RoutedQueue]) -> Box<[BrokerGroup]> {
+fn group_by_broker(ring: &mut [RoutedQueue]) -> Box<[BrokerGroup]> {
     let mut groups: Vec<(Arc<Broker>, bool, Vec<u32>)> = Vec::new();
     let mut places: HashMap<(*const Broker, bool), usize> = HashMap::new();
     for (index, queue) in (0_u32..).zip(ring) {
@@ -331,6 +341,7 @@ fn groups_of(ring: &[RoutedQueue]) -> Box<[BrokerGroup]> {
             Some((_, _, queues)) => queues.push(index),
             None => groups.push((Arc::clone(broker), vanished, vec![index])),
         }
+        queue.group = place;
     }
     groups
         .into_iter()

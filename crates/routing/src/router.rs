@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +12,11 @@ use std::{
 use rocketmq_producer_remoting::Message;
 use tokio::time::Instant;
 
-use self::{pick::pick, stats::RoutingCounters};
+pub(crate) use self::stats::RoutedCounts;
+use self::{
+    pick::{draw, pick},
+    stats::RoutingCounters,
+};
 use crate::{
     broker::Broker,
     error::{QueueProblem, RoutingError},
@@ -41,9 +45,10 @@ pub use self::{
 #[derive(Clone)]
 pub struct Routing {
     route: Arc<RouteInfo>,
-    broker: Arc<Broker>,
-    /// Place in the route's ring; within it, since `Routing` is made from there only.
+    /// Places in the route's ring and among its brokers; within both, since
+    /// [`routing`] alone makes a `Routing`. One shared pointer is cheaper than two.
     index: usize,
+    group: usize,
     by: RoutedBy,
     is_probe: bool,
 }
@@ -59,13 +64,13 @@ impl Routing {
     /// queue's broker.
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
-        &self.broker
+        &self.route.groups()[self.group].broker
     }
 
     /// The address of the broker's master.
     #[must_use]
     pub fn address(&self) -> &Arc<str> {
-        self.broker.address()
+        self.broker().address()
     }
 
     /// The route it was chosen from.
@@ -115,7 +120,14 @@ struct Shared {
     strategy: AtomicU8,
     avoidance: BrokerAvoidance,
     counters: RoutingCounters,
+    created: Instant,
+    /// Nanoseconds after `created` of the next look at all brokers.
+    next_scan: AtomicU64,
 }
+
+/// How often all brokers of a route are looked at while one is in bad health: a probe
+/// is at most this late on a topic with many queues.
+const SCAN_INTERVAL: Duration = Duration::from_millis(1);
 
 impl MessageRouter {
     /// A router over the routes of `mapping`, with the options of that.
@@ -127,6 +139,8 @@ impl MessageRouter {
                 strategy: AtomicU8::new(options.strategy.to_bits()),
                 avoidance: options.broker_avoidance,
                 counters: RoutingCounters::default(),
+                created: Instant::now(),
+                next_scan: AtomicU64::new(0),
                 mapping,
             }),
         }
@@ -250,7 +264,7 @@ impl MessageRouter {
         latency: Option<Duration>,
         now: Instant,
     ) {
-        routing.broker.health().report_success(latency, now);
+        routing.broker().health().report_success(latency, now);
     }
 
     /// The attempt failed through the broker's own fault (`report_routing_failure`).
@@ -264,7 +278,7 @@ impl MessageRouter {
         error: &str,
         now: Instant,
     ) -> bool {
-        let health = routing.broker.health();
+        let health = routing.broker().health();
         let was_available = health.is_available();
         let counted = health.report_failure(incident, error, now);
         if was_available && !health.is_available() {
@@ -281,14 +295,12 @@ impl MessageRouter {
     /// The statistics since the start or the last reset (`get_routing_stats`).
     #[must_use]
     pub fn routing_stats(&self) -> RoutingStats {
-        let brokers = self.mapping().health().all();
-        self.shared.counters.stats(&brokers)
+        self.shared.counters.stats(self.mapping().health())
     }
 
     /// Starts the statistics again from zero. Health stays.
     pub fn reset_stats(&self) {
-        let brokers = self.mapping().health().all();
-        self.shared.counters.reset(&brokers);
+        self.shared.counters.reset(self.mapping().health());
     }
 
     /// Makes a broker healthy at every address, ending a suspension too
@@ -341,8 +353,7 @@ impl MessageRouter {
     fn counted(&self, result: Result<Routing, RoutingError>) -> Result<Routing, RoutingError> {
         match &result {
             Ok(routing) => {
-                self.shared.counters.count(routing.by);
-                routing.broker.health().count_routed();
+                routing.broker().health().routed().count(routing.by);
             }
             Err(_) => self.shared.counters.count_failure(),
         }
@@ -405,6 +416,25 @@ impl MessageRouter {
         Ok(route)
     }
 
+    /// Whether all brokers should be looked at for a probe that is due, rather than
+    /// those drawn; true once per [`SCAN_INTERVAL`], however many messages there are.
+    fn is_scan_due(&self, now: Instant) -> bool {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let at = nanos(now.saturating_duration_since(self.shared.created));
+        let due = self.shared.next_scan.load(Ordering::Relaxed);
+        at >= due
+            && self
+                .shared
+                .next_scan
+                .compare_exchange(
+                    due,
+                    at.saturating_add(nanos(SCAN_INTERVAL)),
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                )
+                .is_ok()
+    }
+
     /// A queue for a message that may go anywhere.
     fn any(
         &self,
@@ -412,7 +442,7 @@ impl MessageRouter {
         tried: &[Arc<str>],
         now: Instant,
         by: RoutedBy,
-        choose: impl FnOnce(usize) -> usize,
+        mut choose: impl FnMut(usize) -> usize,
     ) -> Result<Routing, RoutingError> {
         // With every broker in order, and that is nearly always, all queues are
         // equal and no broker need be looked at.
@@ -420,7 +450,13 @@ impl MessageRouter {
             let index = choose(route.queues().len());
             return routing(route, index, by, false);
         }
-        match pick(&route, tried, self.shared.avoidance, now, choose) {
+        let avoidance = self.shared.avoidance;
+        let drawn = if self.is_scan_due(now) {
+            None
+        } else {
+            draw(&route, tried, avoidance, now, &mut choose)
+        };
+        match drawn.or_else(|| pick(&route, tried, avoidance, now, &mut choose)) {
             Some(pick) => routing(route, pick.index, by, pick.is_probe),
             None => Err(RoutingError::BrokersSuspended {
                 topic: Arc::clone(route.topic()),
@@ -487,16 +523,13 @@ fn routing(
         return Err(nowhere(&route));
     };
     match routed.target() {
-        QueueTarget::Listed(broker) | QueueTarget::Vanished { broker, .. } => {
-            let broker = Arc::clone(broker);
-            Ok(Routing {
-                broker,
-                route,
-                index,
-                by,
-                is_probe,
-            })
-        }
+        QueueTarget::Listed(_) | QueueTarget::Vanished { .. } => Ok(Routing {
+            group: routed.group(),
+            route,
+            index,
+            by,
+            is_probe,
+        }),
         QueueTarget::Unavailable(reason) => Err(not_available(
             routed.queue(),
             QueueProblem::Excluded(*reason),

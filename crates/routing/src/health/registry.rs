@@ -2,17 +2,14 @@
 
 use std::{
     collections::HashSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use super::BrokerHealth;
-use crate::{broker::Broker, options::HealthOptions};
+use super::{BrokerHealth, SharedCounts};
+use crate::{broker::Broker, options::HealthOptions, router::RoutedCounts};
 
 type Key = (Arc<str>, Arc<str>);
 
@@ -24,7 +21,7 @@ type Key = (Arc<str>, Arc<str>);
 pub(crate) struct HealthRegistry {
     options: HealthOptions,
     records: DashMap<Key, Arc<BrokerHealth>>,
-    impaired: Arc<AtomicUsize>,
+    shared: Arc<SharedCounts>,
     /// A suspension belongs to the name, so that a master switch does not lift it.
     suspended: Mutex<HashSet<Arc<str>>>,
 }
@@ -34,14 +31,14 @@ impl HealthRegistry {
         Self {
             options,
             records: DashMap::new(),
-            impaired: Arc::new(AtomicUsize::new(0)),
+            shared: Arc::default(),
             suspended: Mutex::new(HashSet::new()),
         }
     }
 
     /// Whether every broker is one to use; one atomic load.
     pub(crate) fn all_usable(&self) -> bool {
-        self.impaired.load(Ordering::Acquire) == 0
+        self.shared.impaired.load(Ordering::Acquire) == 0
     }
 
     /// The record of a broker at an address, made clean if there is none.
@@ -59,7 +56,7 @@ impl HealthRegistry {
                 self.options.clone(),
                 now,
                 rand::random(),
-                Arc::clone(&self.impaired),
+                Arc::clone(&self.shared),
             );
             if suspended.contains(name) {
                 record.suspend(now);
@@ -90,6 +87,11 @@ impl HealthRegistry {
             .collect();
         all.sort_by(|a, b| (a.broker_name(), a.address()).cmp(&(b.broker_name(), b.address())));
         all
+    }
+
+    /// Messages routed to brokers whose records are gone.
+    pub(crate) fn retired(&self) -> &RoutedCounts {
+        &self.shared.retired
     }
 
     /// Returns whether a broker of that name is known.

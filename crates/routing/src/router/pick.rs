@@ -48,6 +48,49 @@ fn badness(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) 
     Some((tier << 32) | u64::from(health.failure_run()))
 }
 
+/// Draws made before all brokers are looked at.
+const DRAWS: usize = 16;
+
+/// Draws queues until one belongs to a broker in order, or to one whose probe is due.
+///
+/// Drawing on gives the queues in order equal shares, in turn or at random as
+/// `choose` has it, at a cost that does not grow with the number of brokers.
+pub(super) fn draw(
+    route: &RouteInfo,
+    tried: &[Arc<str>],
+    avoidance: BrokerAvoidance,
+    now: Instant,
+    choose: &mut impl FnMut(usize) -> usize,
+) -> Option<Pick> {
+    let ring = route.queues();
+    for _ in 0..DRAWS.min(ring.len()) {
+        let index = choose(ring.len());
+        let routed = ring.get(index)?;
+        if routed.broker().is_none() {
+            continue;
+        }
+        let group = route.groups().get(routed.group())?;
+        if badness(group, tried, avoidance) == Some(0) {
+            return Some(Pick {
+                index,
+                is_probe: false,
+            });
+        }
+        if may_probe(group, tried, avoidance) && group.broker.health().claim_probe(now) {
+            return Some(Pick {
+                index,
+                is_probe: true,
+            });
+        }
+    }
+    None
+}
+
+/// A message that failed once already is not risked on a trial.
+fn may_probe(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) -> bool {
+    tried.is_empty() && !group.vanished && avoidance == BrokerAvoidance::Enabled
+}
+
 /// Picks a queue of the least bad brokers, `choose` deciding among them; nothing if
 /// every broker is suspended or there is none.
 pub(super) fn pick(
@@ -55,7 +98,7 @@ pub(super) fn pick(
     tried: &[Arc<str>],
     avoidance: BrokerAvoidance,
     now: Instant,
-    choose: impl FnOnce(usize) -> usize,
+    choose: &mut impl FnMut(usize) -> usize,
 ) -> Option<Pick> {
     let groups = route.groups();
     let mut best = u64::MAX;
@@ -75,19 +118,16 @@ pub(super) fn pick(
     if queues == 0 {
         return None;
     }
-    // A message that failed once already is not risked on a trial.
-    if tried.is_empty() && avoidance == BrokerAvoidance::Enabled {
-        let due = groups
-            .iter()
-            .find(|group| !group.vanished && group.broker.health().claim_probe(now));
-        if let Some(group) = due {
-            let nth = choose(group.queues.len());
-            let index = group.queues.get(nth).copied()?;
-            return Some(Pick {
-                index: usize::try_from(index).ok()?,
-                is_probe: true,
-            });
-        }
+    let due = groups
+        .iter()
+        .find(|group| may_probe(group, tried, avoidance) && group.broker.health().claim_probe(now));
+    if let Some(group) = due {
+        let nth = choose(group.queues.len());
+        let index = group.queues.get(nth).copied()?;
+        return Some(Pick {
+            index: usize::try_from(index).ok()?,
+            is_probe: true,
+        });
     }
     let mut nth = choose(queues);
     for group in groups {

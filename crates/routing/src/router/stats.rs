@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::health::{BrokerHealth, BrokerHealthInfo};
+use crate::health::{BrokerHealthInfo, HealthRegistry};
 
 /// What decided on a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,51 +98,75 @@ fn subtract<K: Ord>(counts: &mut BTreeMap<K, u64>, earlier: &BTreeMap<K, u64>) {
     }
 }
 
-/// The counters behind the statistics. Resetting moves a base line, so no count that
-/// comes in meanwhile is lost.
+/// Decisions by what decided. One per broker, so that a decision costs one addition
+/// to a counter and the totals are sums.
+#[derive(Debug, Default)]
+pub(crate) struct RoutedCounts([AtomicU64; RoutedBy::NAMES.len()]);
+
+impl RoutedCounts {
+    pub(crate) fn count(&self, by: RoutedBy) {
+        if let Some(counter) = self.0.get(by.place()) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    pub(crate) fn add(&self, other: &Self) {
+        for (sum, count) in self.0.iter().zip(&other.0) {
+            sum.fetch_add(count.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
+    fn by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        RoutedBy::NAMES.into_iter().zip(counts)
+    }
+}
+
+/// The counters of a router besides those of the brokers. Resetting moves a base
+/// line, so no count that comes in meanwhile is lost.
 #[derive(Debug, Default)]
 pub(super) struct RoutingCounters {
-    by: [AtomicU64; RoutedBy::NAMES.len()],
     failed: AtomicU64,
     base: Mutex<RoutingStats>,
 }
 
 impl RoutingCounters {
-    pub(super) fn count(&self, by: RoutedBy) {
-        if let Some(counter) = self.by.get(by.place()) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     pub(super) fn count_failure(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn stats(&self, brokers: &[Arc<BrokerHealth>]) -> RoutingStats {
-        let total = self.total(brokers);
+    pub(super) fn stats(&self, health: &HealthRegistry) -> RoutingStats {
+        let total = self.total(health);
         let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         total.since(&base)
     }
 
-    pub(super) fn reset(&self, brokers: &[Arc<BrokerHealth>]) {
-        let mut total = self.total(brokers);
+    pub(super) fn reset(&self, health: &HealthRegistry) {
+        let mut total = self.total(health);
         total.broker_health = Vec::new();
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = total;
     }
 
-    fn total(&self, brokers: &[Arc<BrokerHealth>]) -> RoutingStats {
-        let strategy_usage: BTreeMap<&'static str, u64> = RoutedBy::NAMES
-            .into_iter()
-            .zip(self.by.iter().map(|count| count.load(Ordering::Relaxed)))
-            .collect();
+    fn total(&self, health: &HealthRegistry) -> RoutingStats {
+        let brokers = health.all();
+        let mut strategy_usage: BTreeMap<&'static str, u64> = health.retired().by_name().collect();
+        let mut broker_usage: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for broker in &brokers {
+            for (name, count) in broker.routed().by_name() {
+                *strategy_usage.entry(name).or_default() += count;
+            }
+            let name = Arc::clone(broker.broker_name());
+            *broker_usage.entry(name).or_default() += broker.routed().total();
+        }
         let successful_routing = strategy_usage.values().sum();
         let failed_routing = self.failed.load(Ordering::Relaxed);
-        let mut broker_usage: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-        for broker in brokers {
-            *broker_usage
-                .entry(Arc::clone(broker.broker_name()))
-                .or_default() += broker.routed();
-        }
         RoutingStats {
             total_routing: successful_routing + failed_routing,
             successful_routing,
