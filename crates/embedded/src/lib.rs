@@ -1,1 +1,18 @@
-//! Being written.
+#![doc = include_str!("../README.md")]
+
+mod broker;
+mod builder;
+mod cluster;
+mod error;
+mod fault;
+mod name_server;
+mod null;
+mod server;
+mod stored_message;
+
+pub use broker::ProducerConnection;
+pub use builder::ClusterBuilder;
+pub use cluster::{BrokerAddress, EmbeddedCluster, Registration};
+pub use error::EmbeddedError;
+pub use fault::{ArmedFault, Condition, Fault, FaultPlan, Reaction};
+pub use stored_message::StoredMessage;

@@ -1,0 +1,111 @@
+//! A broker: takes messages and keeps them, knows the clients that announce themselves.
+
+mod producers;
+mod queries;
+mod send;
+mod send_fields;
+mod store;
+mod stored_properties;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rocketmq_producer_remoting::command::CommandHead;
+use rocketmq_producer_remoting::message::{SystemClock, WallClock};
+use rocketmq_producer_remoting::{
+    ByteSize, Frame, FrameError, RemotingCommand, RequestCode, ResponseCode,
+};
+
+pub use self::producers::ProducerConnection;
+use self::producers::Producers;
+pub(crate) use self::store::{Store, TopicConfig};
+use crate::server::{Handler, Peer, remark};
+
+/// What real servers add to some remarks.
+pub(crate) const FAQ: &str =
+    "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details.";
+
+/// Whether a broker takes messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Master,
+    Slave,
+}
+
+/// The settings of a broker.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokerSettings {
+    pub(crate) cluster: Arc<str>,
+    pub(crate) max_message_size: ByteSize,
+    pub(crate) max_stored: ByteSize,
+    pub(crate) default_topic_queue_nums: i32,
+}
+
+/// Told of topics that a broker creates on demand.
+pub(crate) trait Registrar: Send + Sync {
+    fn topic_created(&self, broker: &Arc<str>, topic: &Arc<str>, config: TopicConfig);
+}
+
+pub(crate) struct Broker {
+    name: Arc<str>,
+    address: SocketAddr,
+    role: Role,
+    settings: BrokerSettings,
+    pub(crate) store: Store,
+    pub(crate) producers: Producers,
+    registrar: Arc<dyn Registrar>,
+    clock: Arc<dyn WallClock>,
+}
+
+impl Broker {
+    pub(crate) fn new(
+        name: Arc<str>,
+        address: SocketAddr,
+        role: Role,
+        settings: BrokerSettings,
+        registrar: Arc<dyn Registrar>,
+    ) -> Self {
+        Self {
+            store: Store::new(Arc::clone(&name), address, settings.max_stored),
+            name,
+            address,
+            role,
+            settings,
+            producers: Producers::default(),
+            registrar,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    fn now(&self) -> i64 {
+        i64::try_from(self.clock.epoch_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Handler for Broker {
+    fn handle(
+        &self,
+        peer: &Peer,
+        head: CommandHead,
+        frame: &Frame,
+    ) -> Result<RemotingCommand, FrameError> {
+        let decode = || RemotingCommand::decode(frame.clone());
+        Ok(match RequestCode(head.code) {
+            RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 => self.send(peer, &decode()?),
+            RequestCode::HEART_BEAT => self.heartbeat(peer, &decode()?),
+            RequestCode::UNREGISTER_CLIENT => self.unregister(peer, &decode()?),
+            RequestCode::GET_PRODUCER_CONNECTION_LIST => self.producer_connection_list(&decode()?),
+            RequestCode::GET_BROKER_RUNTIME_INFO => self.runtime_info(),
+            queries::GET_MIN_OFFSET => self.min_offset(&decode()?),
+            RequestCode::GET_MAX_OFFSET => self.max_offset(&decode()?),
+            RequestCode(code) => remark(
+                ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+                format!(" request type {code} not supported"),
+            ),
+        })
+    }
+
+    fn disconnected(&self, peer: &Peer) {
+        self.producers.disconnected(peer.id);
+    }
+}

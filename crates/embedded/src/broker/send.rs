@@ -1,0 +1,202 @@
+//! A send, checked in the order and answered with the codes and remarks of a real broker.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rocketmq_producer_remoting::message::property::{MAX_PROPERTIES_LENGTH, MSG_REGION, TRACE_ON};
+use rocketmq_producer_remoting::message::topic::{AUTO_CREATE_TOPIC, FORBIDDEN_TOPICS};
+use rocketmq_producer_remoting::message::{OffsetMessageId, TopicError, validate_topic_for_send};
+use rocketmq_producer_remoting::protocol::Permission;
+use rocketmq_producer_remoting::{RemotingCommand, ResponseCode};
+
+use super::send_fields::{SendFields, number};
+use super::store::{Record, TopicConfig};
+use super::stored_properties::{REGION, StoredProperties};
+use super::{Broker, FAQ, Role};
+use crate::server::{Peer, remark};
+
+/// Why a message is not stored.
+#[derive(Debug)]
+enum Refusal {
+    /// The request could not even be read; real brokers answer from an exception handler then,
+    /// without region and trace switch.
+    Unreadable(String),
+    Refused(ResponseCode, String),
+}
+
+impl Broker {
+    pub(super) fn send(&self, peer: &Peer, request: &RemotingCommand) -> RemotingCommand {
+        if self.role == Role::Slave {
+            return remark(
+                ResponseCode::SYSTEM_BUSY,
+                "[REJECTREQUEST]system busy, start flow control for a while",
+            );
+        }
+        let fields = SendFields::of(request);
+        match self.store_message(peer, &fields, &request.body) {
+            Ok(receipt) => receipt,
+            Err(Refusal::Unreadable(text)) => remark(ResponseCode::SYSTEM_ERROR, text),
+            Err(Refusal::Refused(code, text)) => remark(code, text)
+                .with_field(MSG_REGION, REGION)
+                .with_field(TRACE_ON, "true"),
+        }
+    }
+
+    fn store_message(
+        &self,
+        peer: &Peer,
+        fields: &SendFields<'_>,
+        body: &Bytes,
+    ) -> Result<RemotingCommand, Refusal> {
+        let read = |text| number::<i32>(text).map_err(Refusal::Unreadable);
+        let queue_id = read(fields.queue_id)?;
+        let sys_flag = read(fields.sys_flag)?;
+        let flag = read(fields.flag)?;
+        let born_timestamp = number(fields.born_timestamp).map_err(Refusal::Unreadable)?;
+        let topic = fields.topic.ok_or_else(|| {
+            Refusal::Unreadable("java.lang.NullPointerException: \"key\" is null".to_owned())
+        })?;
+        if body.is_empty() {
+            return Err(Refusal::Unreadable(
+                "java.lang.NullPointerException: Cannot read the array length because the body is null"
+                    .to_owned(),
+            ));
+        }
+        check_topic_name(topic)?;
+        let config = match self.store.topic(topic) {
+            Some(config) => config,
+            None => self.create_on_demand(topic, fields)?,
+        };
+        if queue_id >= config.queues() {
+            return Err(Refusal::Refused(
+                ResponseCode::INVALID_PARAMETER,
+                illegal_queue(queue_id, topic, config, peer),
+            ));
+        }
+        let properties = fields.properties.unwrap_or_default();
+        let properties = StoredProperties::of(properties, &self.settings.cluster);
+        if body.len() > self.settings.max_message_size.as_usize()
+            || properties.wire.len() > MAX_PROPERTIES_LENGTH
+        {
+            return Err(Refusal::Refused(
+                ResponseCode::MESSAGE_ILLEGAL,
+                format!(
+                    "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg properties length limit 32KB.",
+                    self.settings.max_message_size.as_u64()
+                ),
+            ));
+        }
+        let store_timestamp = self.now();
+        let queue = usize::try_from(queue_id)
+            .unwrap_or_else(|_| any_queue(&properties.message_id, config.write_queues));
+        let record = Record {
+            // A copy, so that a small message does not keep the whole read buffer.
+            body: Bytes::copy_from_slice(body),
+            properties: properties.wire.into_boxed_str(),
+            flag,
+            sys_flag,
+            born_timestamp,
+            store_timestamp,
+            log_offset: 0,
+        };
+        let place = self.store.append(topic, queue, record).map_err(|_| {
+            Refusal::Refused(
+                ResponseCode::SERVICE_NOT_AVAILABLE,
+                "service not available now. It may be caused by one of the following reasons: the broker's disk is full [CL:  1.00 CQ:  1.00 INDEX:  1.00], messages are put to the slave, message store has been shut down, etc."
+                    .to_owned(),
+            )
+        })?;
+        let place_id = OffsetMessageId::new(self.address, place.log_offset);
+        let mut receipt = RemotingCommand::response(ResponseCode::SUCCESS, 0, None);
+        let field = |name: &str, value: String| (name.to_owned(), value);
+        receipt.ext_fields = vec![
+            field("queueId", queue.to_string()),
+            field("transactionId", properties.message_id),
+            field("msgId", place_id.to_string()),
+            field(TRACE_ON, "true".to_owned()),
+            field(MSG_REGION, REGION.to_owned()),
+            field("queueOffset", place.queue_offset.to_string()),
+        ];
+        Ok(receipt)
+    }
+
+    /// Java: `createTopicInSendMessageMethod`.
+    fn create_on_demand(
+        &self,
+        topic: &str,
+        fields: &SendFields<'_>,
+    ) -> Result<TopicConfig, Refusal> {
+        let template = fields.default_topic.and_then(|name| self.store.topic(name));
+        let Some(template) = template.filter(|t| t.perm.0 & Permission::INHERIT.0 != 0) else {
+            return Err(Refusal::Refused(
+                ResponseCode::TOPIC_NOT_EXIST,
+                format!("topic[{topic}] not exist, apply first please!{FAQ}"),
+            ));
+        };
+        let wanted: i32 = number(fields.default_topic_queue_nums).map_err(Refusal::Unreadable)?;
+        let queues = wanted.min(template.write_queues).max(0);
+        let perm = Permission(template.perm.0 & !Permission::INHERIT.0);
+        let name: Arc<str> = topic.into();
+        let (config, is_new) = self
+            .store
+            .topic_or_put(&name, TopicConfig::new(queues, perm));
+        if is_new {
+            self.registrar.topic_created(&self.name, &name, config);
+        }
+        Ok(config)
+    }
+
+    /// The topic whose settings are copied, which real brokers have iff topics are auto-created.
+    pub(crate) fn allow_auto_create(&self) {
+        let perm = Permission(Permission::INHERIT.0 | Permission::READ.0 | Permission::WRITE.0);
+        let config = TopicConfig::new(self.settings.default_topic_queue_nums, perm);
+        self.store.put_topic(&AUTO_CREATE_TOPIC.into(), config);
+    }
+}
+
+fn check_topic_name(topic: &str) -> Result<(), Refusal> {
+    let invalid = |text: &str| Refusal::Refused(ResponseCode::INVALID_PARAMETER, text.to_owned());
+    match validate_topic_for_send(topic) {
+        Ok(()) => Ok(()),
+        Err(_) if FORBIDDEN_TOPICS.contains(&topic) => Err(Refusal::Refused(
+            ResponseCode::NO_PERMISSION,
+            format!("Sending message to topic[{topic}] is forbidden."),
+        )),
+        Err(TopicError::Blank) => Err(invalid("The specified topic is blank.")),
+        Err(TopicError::TooLong { .. }) => Err(invalid(
+            "The specified topic is longer than topic max length.",
+        )),
+        Err(_) => Err(invalid(
+            "The specified topic contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$",
+        )),
+    }
+}
+
+fn illegal_queue(queue_id: i32, topic: &str, config: TopicConfig, peer: &Peer) -> String {
+    let TopicConfig {
+        read_queues,
+        write_queues,
+        perm,
+        is_ordered,
+    } = config;
+    let bits = [
+        (perm.is_readable(), 'R'),
+        (perm.is_writable(), 'W'),
+        (perm.0 & Permission::INHERIT.0 != 0, 'X'),
+    ];
+    let perm: String = bits
+        .iter()
+        .map(|(is_set, letter)| if *is_set { *letter } else { '-' })
+        .collect();
+    format!(
+        "request queueId[{queue_id}] is illegal, TopicConfig [topicName={topic}, readQueueNums={read_queues}, writeQueueNums={write_queues}, perm={perm}, topicFilterType=SINGLE_TAG, topicSysFlag=0, order={is_ordered}, attributes={{}}] Producer: {}",
+        peer.address
+    )
+}
+
+/// A queue for a message that names none; it need not be more random than its id.
+fn any_queue(message_id: &str, queues: i32) -> usize {
+    use std::hash::{BuildHasher, RandomState};
+    let queues = u64::try_from(queues.max(1)).unwrap_or(1);
+    usize::try_from(RandomState::new().hash_one(message_id) % queues).unwrap_or(0)
+}

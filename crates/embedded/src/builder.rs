@@ -1,0 +1,154 @@
+//! Settings of a cluster before it starts.
+
+use std::sync::Arc;
+
+use rocketmq_producer_remoting::protocol::Permission;
+use rocketmq_producer_remoting::{ByteSize, HeaderEncoding};
+
+use crate::broker::BrokerSettings;
+use crate::cluster::EmbeddedCluster;
+use crate::error::EmbeddedError;
+
+/// Settings of an [`EmbeddedCluster`]: by default one name server and one broker on free ports
+/// of 127.0.0.1, which create topics on demand.
+#[derive(Clone, Debug)]
+pub struct ClusterBuilder {
+    pub(crate) name_servers: usize,
+    pub(crate) name_server_port: Option<u16>,
+    pub(crate) brokers: usize,
+    pub(crate) slaves: usize,
+    pub(crate) topics: Vec<(String, i32, Permission)>,
+    pub(crate) auto_create_topics: bool,
+    pub(crate) is_null: bool,
+    pub(crate) encoding: HeaderEncoding,
+    pub(crate) settings: BrokerSettings,
+}
+
+impl Default for ClusterBuilder {
+    fn default() -> Self {
+        Self {
+            name_servers: 1,
+            name_server_port: None,
+            brokers: 1,
+            slaves: 0,
+            topics: Vec::new(),
+            auto_create_topics: true,
+            is_null: false,
+            encoding: HeaderEncoding::Json,
+            settings: BrokerSettings {
+                cluster: Arc::from("DefaultCluster"),
+                max_message_size: ByteSize::mib(4),
+                max_stored: ByteSize::mib(1024),
+                default_topic_queue_nums: 8,
+            },
+        }
+    }
+}
+
+impl ClusterBuilder {
+    /// How many name servers; 1 by default, at least 1.
+    #[must_use]
+    pub const fn name_servers(mut self, count: usize) -> Self {
+        self.name_servers = count;
+        self
+    }
+
+    /// The port of the first name server; any free one by default.
+    #[must_use]
+    pub const fn name_server_port(mut self, port: Option<u16>) -> Self {
+        self.name_server_port = port;
+        self
+    }
+
+    /// How many brokers; 1 by default, at least 1. Their names are `broker-a`, `broker-b` and so
+    /// on, after `broker-z` `broker-26`, `broker-27`.
+    #[must_use]
+    pub const fn brokers(mut self, count: usize) -> Self {
+        self.brokers = count;
+        self
+    }
+
+    /// How many slaves each broker has in the route, with the ids 1, 2 and so on; none by
+    /// default. A slave replicates nothing; it refuses sends as a real one does, with code 2.
+    #[must_use]
+    pub const fn slaves(mut self, per_broker: usize) -> Self {
+        self.slaves = per_broker;
+        self
+    }
+
+    /// A topic that exists from the start, with `queues` queues on each broker; none by default.
+    #[must_use]
+    pub fn topic(mut self, name: impl Into<String>, queues: u16) -> Self {
+        let perm = Permission(Permission::READ.0 | Permission::WRITE.0);
+        self.topics.push((name.into(), i32::from(queues), perm));
+        self
+    }
+
+    /// Whether brokers create a topic when a message comes for it; `true` by default, as in
+    /// Apache RocketMQ. Java: `autoCreateTopicEnable`.
+    #[must_use]
+    pub const fn auto_create_topics(mut self, enabled: bool) -> Self {
+        self.auto_create_topics = enabled;
+        self
+    }
+
+    /// Most queues of a topic created on demand, per broker; 8 by default. It gets as many as the
+    /// client asks for, at most these. Java: `defaultTopicQueueNums`.
+    #[must_use]
+    pub fn default_topic_queue_nums(mut self, queues: u16) -> Self {
+        self.settings.default_topic_queue_nums = i32::from(queues);
+        self
+    }
+
+    /// Name of the cluster; `DefaultCluster` by default.
+    #[must_use]
+    pub fn cluster_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.settings.cluster = name.into();
+        self
+    }
+
+    /// Longest body; 4 MiB by default. Java: `maxMessageSize`.
+    #[must_use]
+    pub const fn max_message_size(mut self, size: ByteSize) -> Self {
+        self.settings.max_message_size = size;
+        self
+    }
+
+    /// Most bytes that each broker keeps, counted as in a commit log; 1 GiB by default. A full
+    /// broker refuses messages as one with a full disk does, with code 14, until a topic is
+    /// deleted.
+    #[must_use]
+    pub const fn max_stored(mut self, size: ByteSize) -> Self {
+        self.settings.max_stored = size;
+        self
+    }
+
+    /// How all servers encode the headers of their answers, whatever the requests have; JSON by
+    /// default, as in Apache RocketMQ. Java: `rocketmq.serialize.type`.
+    #[must_use]
+    pub const fn header_encoding(mut self, encoding: HeaderEncoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Whether brokers only pretend: every send is answered at once, in the request's encoding,
+    /// with the same well-formed receipt, and nothing is checked, stored or created. For measuring
+    /// what a client costs; `false` by default. Faults on sends do not fire.
+    #[must_use]
+    pub const fn null_broker(mut self, enabled: bool) -> Self {
+        self.is_null = enabled;
+        self
+    }
+
+    /// Starts the cluster on the current tokio runtime; once this returns, every server listens
+    /// and every topic has its route.
+    ///
+    /// # Errors
+    /// When there is nothing to start or a port cannot be listened on.
+    ///
+    /// # Cancel safety
+    /// Dropping the future frees everything started so far.
+    pub async fn start(self) -> Result<EmbeddedCluster, EmbeddedError> {
+        EmbeddedCluster::start(&self)
+    }
+}

@@ -1,0 +1,233 @@
+//! Between bytes and requests: decodes frames, lets faults happen, encodes answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use bytes::BytesMut;
+use dashmap::DashMap;
+use rocketmq_producer_remoting::command::{CommandHead, peek};
+use rocketmq_producer_remoting::{
+    Frame, FrameError, HeaderEncoding, LanguageCode, MAX_FRAME_LENGTH, RemotingCommand,
+    RequestCode, ResponseCode, decode_frame,
+};
+use tokio::sync::Notify;
+
+use super::{Flow, Peer, Service};
+use crate::fault::{FaultPlan, Reaction};
+
+/// Carries out requests.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// Carries out one request; the caller sets the number of the answer.
+    fn handle(
+        &self,
+        peer: &Peer,
+        head: CommandHead,
+        frame: &Frame,
+    ) -> Result<RemotingCommand, FrameError>;
+
+    /// The connection has ended.
+    fn disconnected(&self, peer: &Peer) {
+        let _ = peer;
+    }
+}
+
+/// An answer with a remark and nothing else. The number is set later.
+pub(crate) fn remark(code: ResponseCode, remark: impl Into<String>) -> RemotingCommand {
+    RemotingCommand::response(code, 0, Some(remark.into()))
+}
+
+/// Serves the requests of one server.
+#[derive(Debug)]
+pub(crate) struct Desk<H> {
+    pub(crate) handler: H,
+    pub(crate) faults: FaultPlan,
+    /// Of the answers; requests are read in both.
+    encoding: HeaderEncoding,
+    received: DashMap<i32, AtomicU64>,
+    /// Numbers of requests that the server makes itself.
+    next_opaque: AtomicI32,
+    /// Told after each read that was served.
+    changed: Arc<Notify>,
+}
+
+impl<H: Handler> Desk<H> {
+    pub(crate) fn new(handler: H, encoding: HeaderEncoding, changed: Arc<Notify>) -> Self {
+        Self {
+            handler,
+            faults: FaultPlan::default(),
+            encoding,
+            received: DashMap::new(),
+            next_opaque: AtomicI32::new(0),
+            changed,
+        }
+    }
+
+    /// How many requests of a code have arrived.
+    pub(crate) fn received(&self, code: RequestCode) -> u64 {
+        self.received
+            .get(&code.0)
+            .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Serves one frame.
+    pub(crate) fn serve_frame(
+        &self,
+        peer: &Peer,
+        frame: Frame,
+        out: &mut BytesMut,
+    ) -> Result<Flow, FrameError> {
+        let head = peek(&frame)?;
+        if head.is_response() {
+            // Nobody waits for one; real servers drop it too.
+            return Ok(Flow::Continue);
+        }
+        self.count(RequestCode(head.code), 1);
+        match self.faults.fire(RequestCode(head.code), &frame) {
+            None => {
+                self.answer(peer, head, &frame, out)?;
+                Ok(Flow::Continue)
+            }
+            Some(fault) => match fault.reaction() {
+                Reaction::Stall => Ok(Flow::Stall(fault, frame)),
+                reaction => self.react(reaction, peer, head, &frame, out),
+            },
+        }
+    }
+
+    /// Counts requests that have arrived.
+    pub(crate) fn count(&self, code: RequestCode, requests: u64) {
+        if let Some(count) = self.received.get(&code.0) {
+            count.fetch_add(requests, Ordering::Relaxed);
+            return;
+        }
+        let count = self.received.entry(code.0).or_default();
+        count.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// Carries the request out and appends the answer, if one is wanted.
+    fn answer(
+        &self,
+        peer: &Peer,
+        head: CommandHead,
+        frame: &Frame,
+        out: &mut BytesMut,
+    ) -> Result<(), FrameError> {
+        let answer = self.handler.handle(peer, head, frame)?;
+        if head.is_oneway() {
+            return Ok(());
+        }
+        self.encode(answer, head.opaque, out)
+    }
+
+    fn encode(
+        &self,
+        mut answer: RemotingCommand,
+        opaque: i32,
+        out: &mut BytesMut,
+    ) -> Result<(), FrameError> {
+        answer.opaque = opaque;
+        answer.language = Some(LanguageCode::JAVA);
+        answer.encode(self.encoding, out)
+    }
+
+    fn react(
+        &self,
+        reaction: &Reaction,
+        peer: &Peer,
+        head: CommandHead,
+        frame: &Frame,
+        out: &mut BytesMut,
+    ) -> Result<Flow, FrameError> {
+        match reaction {
+            Reaction::Answer { code, remark: text } => {
+                if !head.is_oneway() {
+                    self.encode(remark(*code, text), head.opaque, out)?;
+                }
+            }
+            Reaction::CloseBefore => return Ok(Flow::Close),
+            Reaction::CloseAfter => {
+                self.handler.handle(peer, head, frame)?;
+                return Ok(Flow::Close);
+            }
+            Reaction::Delay(delay) => {
+                let mut late = BytesMut::new();
+                self.answer(peer, head, frame, &mut late)?;
+                if !late.is_empty() {
+                    peer.push_later(*delay, late.freeze());
+                }
+            }
+            Reaction::Discard => {}
+            Reaction::Duplicate => {
+                let start = out.len();
+                self.answer(peer, head, frame, out)?;
+                let copy = out.get(start..).unwrap_or_default().to_vec();
+                out.extend_from_slice(&copy);
+            }
+            Reaction::Garbage(bytes) => {
+                self.handler.handle(peer, head, frame)?;
+                out.extend_from_slice(bytes);
+            }
+            Reaction::Request(code) => {
+                let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+                let mut request = RemotingCommand::request(code.0, opaque);
+                request.language = Some(LanguageCode::JAVA);
+                request.flag = 2;
+                let mut bytes = BytesMut::new();
+                request.encode(self.encoding, &mut bytes)?;
+                out.extend_from_slice(&bytes);
+                peer.push_to_others(&bytes.freeze());
+                self.answer(peer, head, frame, out)?;
+            }
+            // Taken care of by the caller, who owns the frame.
+            Reaction::Stall => self.answer(peer, head, frame, out)?,
+            Reaction::StrayResponse => {
+                let stray = RemotingCommand::response(ResponseCode::SUCCESS, 0, None);
+                self.encode(stray, head.opaque.wrapping_add(i32::MAX), out)?;
+                self.answer(peer, head, frame, out)?;
+            }
+            Reaction::Swallow => {
+                self.handler.handle(peer, head, frame)?;
+            }
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+impl<H: Handler> Service for Desk<H> {
+    fn serve(
+        &self,
+        peer: &Peer,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Flow, FrameError> {
+        let mut served = false;
+        let flow = loop {
+            let frame = match decode_frame(input, MAX_FRAME_LENGTH) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break Ok(Flow::Continue),
+                Err(error) => break Err(error),
+            };
+            served = true;
+            match self.serve_frame(peer, frame, out) {
+                Ok(Flow::Continue) => {}
+                other => break other,
+            }
+        };
+        if served {
+            self.changed.notify_waiters();
+        }
+        flow
+    }
+
+    fn resume(&self, peer: &Peer, frame: Frame, out: &mut BytesMut) -> Result<(), FrameError> {
+        let head = peek(&frame)?;
+        self.answer(peer, head, &frame, out)?;
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    fn disconnected(&self, peer: &Peer) {
+        self.handler.disconnected(peer);
+        self.changed.notify_waiters();
+    }
+}
