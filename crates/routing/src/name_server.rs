@@ -236,16 +236,4 @@ fn fair_share(remaining: Duration, addresses: usize) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::fair_share;
-
-    #[test]
-    fn every_address_gets_a_fair_share_and_the_last_one_all_that_is_left() {
-        let second = Duration::from_secs(1);
-        assert_eq!(fair_share(3 * second, 3), second);
-        assert_eq!(fair_share(2 * second, 1), 2 * second);
-        assert_eq!(fair_share(second, 0), second);
-    }
-}
+mod tests;
