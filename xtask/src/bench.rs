@@ -1,5 +1,7 @@
-//! `cargo xtask bench`: speed and cost of the producer, as its own `bench` command measures them.
+//! `cargo xtask bench`: speed and cost of the producer, as its own `bench` command measures them,
+//! beside the floor, a bare socket loop, all in one interleaved run.
 
+mod floor;
 mod table;
 
 use std::net::TcpStream;
@@ -10,10 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Deserialize;
-use xtask::apache::{Availability, Cluster, ClusterSpec, Permission, PortBlock, Version};
+use xtask::apache::{Availability, Cluster, ClusterSpec, Permission, PortBlock, Version, ask};
 use xtask::process::{Process, tail};
 use xtask::{paths, wait};
 
+use self::floor::Floor;
 use crate::shell;
 
 const TOPIC: &str = "bench";
@@ -44,7 +47,17 @@ const CASES: [(u32, u64, u64); 3] = [
 struct Target {
     name: String,
     name_servers: String,
+    /// The broker that the route leads to, for the floor.
+    broker: String,
     real: bool,
+}
+
+/// One case and what its rounds measured.
+struct Case {
+    target: String,
+    in_flight: u32,
+    ours: Vec<Run>,
+    floor: Vec<Floor>,
 }
 
 /// The line that one run of the command prints; the rest of it is not shown here.
@@ -75,7 +88,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(cluster)
     };
 
-    let mut results: Vec<(String, u32, Vec<Run>)> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
+    let mut starts = Vec::new();
     for round in 1..=options.rounds {
         for (index, (target, case)) in pairs(&targets).enumerate() {
             let (in_flight, on_embedded, on_real) = case;
@@ -85,15 +99,53 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 "round {round}: {}, {in_flight} in flight, {count} messages",
                 target.name
             );
-            let run = measure(&cli, target, in_flight, count)?;
-            match results.get_mut(index) {
-                Some((_, _, runs)) => runs.push(run),
-                None => results.push((target.name.clone(), in_flight, vec![run])),
+            if cases.len() <= index {
+                cases.push(Case {
+                    target: target.name.clone(),
+                    in_flight,
+                    ours: Vec::new(),
+                    floor: Vec::new(),
+                });
             }
+            let case = &mut cases[index];
+            case.ours.push(measure(&cli, target, in_flight, count)?);
+            case.floor
+                .push(floor::run(&target.broker, TOPIC, in_flight, count)?);
         }
+        starts.push(start_to_exit(&cli, &targets[0])?);
     }
-    table::print(&results);
+    table::print(&cases);
+    table::print_start(&mut starts);
     Ok(())
+}
+
+/// From the start of a process to its end, with one message acknowledged in between.
+fn start_to_exit(cli: &Path, target: &Target) -> Result<Duration> {
+    let began = wait::now();
+    shell::capture(Command::new(cli).args([
+        "bench",
+        "--json",
+        "--namesrv",
+        &target.name_servers,
+        "--topic",
+        TOPIC,
+        "--count",
+        "1",
+        "--concurrency",
+        "1",
+        "--warmup",
+        "0",
+    ]))?;
+    Ok(began.elapsed())
+}
+
+/// The address of the broker that the route of the topic names first.
+fn broker_of(name_servers: &str) -> Result<String> {
+    let fields = [("topic", TOPIC), ("acceptStandardJsonOnly", "true")];
+    let answer = ask(name_servers, 105, &fields, Duration::from_secs(3))?;
+    let route: serde_json::Value = serde_json::from_slice(answer.body.as_ref())?;
+    let address = route["brokerDatas"][0]["brokerAddrs"]["0"].as_str();
+    Ok(address.context("the route has no master")?.to_owned())
 }
 
 fn pairs(targets: &[Target]) -> impl Iterator<Item = (&Target, (u32, u64, u64))> {
@@ -157,11 +209,15 @@ fn serve(cli: &Path) -> Result<(Process, Target)> {
     if up != Some(true) {
         bail!("the embedded cluster does not start:\n{}", tail(&log, 20));
     }
-    let target = Target {
+    // The first send makes the topic.
+    let mut target = Target {
         name: name.to_owned(),
         name_servers: address,
+        broker: String::new(),
         real: false,
     };
+    start_to_exit(cli, &target)?;
+    target.broker = broker_of(&target.name_servers)?;
     Ok((process, target))
 }
 
@@ -172,9 +228,11 @@ fn real() -> Result<(Cluster, Target)> {
     let version = Version::V5_5_0;
     let cluster = Cluster::start(&ClusterSpec::new(version))?;
     cluster.create_topic(TOPIC, 8, Permission::READ_WRITE)?;
+    let name_servers = cluster.name_server_addr();
     let target = Target {
         name: format!("Apache {version}"),
-        name_servers: cluster.name_server_addr(),
+        broker: broker_of(&name_servers)?,
+        name_servers,
         real: true,
     };
     Ok((cluster, target))
