@@ -34,6 +34,10 @@ pub(crate) struct Options {
     /// Leave the real broker out.
     #[arg(long)]
     embedded_only: bool,
+    /// Measure each case with binary and with JSON headers, also on Apache 4.9.7: what the default
+    /// encoding is chosen by.
+    #[arg(long)]
+    headers: bool,
 }
 
 /// Sends under way at once, and how many messages in all, on the embedded and on the real broker.
@@ -55,6 +59,7 @@ struct Target {
 /// One case and what its rounds measured.
 struct Case {
     target: String,
+    header: &'static str,
     in_flight: u32,
     ours: Vec<Run>,
     floor: Vec<Floor>,
@@ -80,35 +85,48 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let cli = shell::producer_cli()?;
     let (_server, embedded) = serve(&cli)?;
     let mut targets = vec![embedded];
-    let _cluster = if options.embedded_only {
-        None
+    let mut clusters = Vec::new();
+    if !options.embedded_only {
+        let versions: &[Version] = if options.headers {
+            &[Version::V5_5_0, Version::V4_9_7]
+        } else {
+            &[Version::V5_5_0]
+        };
+        for version in versions {
+            let (cluster, target) = real(*version)?;
+            targets.push(target);
+            clusters.push(cluster);
+        }
+    }
+    let headers: &[&str] = if options.headers {
+        &["binary", "json"]
     } else {
-        let (cluster, target) = real()?;
-        targets.push(target);
-        Some(cluster)
+        &["binary"]
     };
 
     let mut cases: Vec<Case> = Vec::new();
     let mut starts = Vec::new();
     for round in 1..=options.rounds {
-        for (index, (target, case)) in pairs(&targets).enumerate() {
+        for (index, (target, header, case)) in combinations(&targets, headers).enumerate() {
             let (in_flight, on_embedded, on_real) = case;
             let count = if target.real { on_real } else { on_embedded };
             let count = if options.quick { count / 10 } else { count };
             eprintln!(
-                "round {round}: {}, {in_flight} in flight, {count} messages",
+                "round {round}: {}, {header}, {in_flight} in flight, {count} messages",
                 target.name
             );
             if cases.len() <= index {
                 cases.push(Case {
                     target: target.name.clone(),
+                    header,
                     in_flight,
                     ours: Vec::new(),
                     floor: Vec::new(),
                 });
             }
             let case = &mut cases[index];
-            case.ours.push(measure(&cli, target, in_flight, count)?);
+            case.ours
+                .push(measure(&cli, target, header, in_flight, count)?);
             case.floor
                 .push(floor::run(&target.broker, TOPIC, in_flight, count)?);
         }
@@ -148,13 +166,19 @@ fn broker_of(name_servers: &str) -> Result<String> {
     Ok(address.context("the route has no master")?.to_owned())
 }
 
-fn pairs(targets: &[Target]) -> impl Iterator<Item = (&Target, (u32, u64, u64))> {
-    targets
-        .iter()
-        .flat_map(|target| CASES.into_iter().map(move |case| (target, case)))
+fn combinations<'a>(
+    targets: &'a [Target],
+    headers: &'a [&'static str],
+) -> impl Iterator<Item = (&'a Target, &'static str, (u32, u64, u64))> {
+    targets.iter().flat_map(move |target| {
+        CASES.into_iter().flat_map(move |case| {
+            let headers = headers.iter();
+            headers.map(move |header| (target, *header, case))
+        })
+    })
 }
 
-fn measure(cli: &Path, target: &Target, in_flight: u32, count: u64) -> Result<Run> {
+fn measure(cli: &Path, target: &Target, header: &str, in_flight: u32, count: u64) -> Result<Run> {
     let in_flight = in_flight.to_string();
     let warm_up = (count / 10).to_string();
     let count = count.to_string();
@@ -175,6 +199,8 @@ fn measure(cli: &Path, target: &Target, in_flight: u32, count: u64) -> Result<Ru
         &in_flight,
         "--warmup",
         &warm_up,
+        "--header",
+        header,
     ]))?;
     serde_json::from_str(line.trim()).with_context(|| format!("not a result of a run: {line}"))
 }
@@ -221,11 +247,10 @@ fn serve(cli: &Path) -> Result<(Process, Target)> {
     Ok((process, target))
 }
 
-fn real() -> Result<(Cluster, Target)> {
+fn real(version: Version) -> Result<(Cluster, Target)> {
     if let Availability::Missing(reason) = Availability::check() {
         bail!("no real broker: {reason}; `--embedded-only` does without");
     }
-    let version = Version::V5_5_0;
     let cluster = Cluster::start(&ClusterSpec::new(version))?;
     cluster.create_topic(TOPIC, 8, Permission::READ_WRITE)?;
     let name_servers = cluster.name_server_addr();

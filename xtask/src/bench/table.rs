@@ -11,9 +11,9 @@ pub(super) fn print(cases: &[Case]) {
          socket loop with prepared frames of the same size, run right after each.\n"
     );
     println!(
-        "| broker | in flight | messages/s | of the floor's | µs CPU per message | the floor's | p50 µs | the floor's | p99 µs | p99.9 µs | max µs | memory MiB | failed |"
+        "| broker | header | in flight | messages/s | of the floor's | µs CPU per message | the floor's | p50 µs | the floor's | p99 µs | p99.9 µs | max µs | memory MiB | failed |"
     );
-    println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for case in cases {
         let median = |field: fn(&Run) -> f64| middle(&sorted(&case.ours, field));
         let floor = |field: fn(&Floor) -> f64| middle(&sorted(&case.floor, field));
@@ -24,8 +24,9 @@ pub(super) fn print(cases: &[Case]) {
             "–".to_owned()
         };
         println!(
-            "| {} | {} | {} | {:.0} % | {} | {:.2} | {:.0} | {floor_p50} | {:.0} | {:.0} | {:.0} | {:.1} | {failed} |",
+            "| {} | {} | {} | {} | {:.0} % | {} | {:.2} | {:.0} | {floor_p50} | {:.0} | {:.0} | {:.0} | {:.1} | {failed} |",
             case.target,
+            case.header,
             case.in_flight,
             spread(&case.ours, 0, |run| run.msgs_per_s),
             100.0 * median(|run| run.msgs_per_s) / floor(|run| run.msgs_per_s),
