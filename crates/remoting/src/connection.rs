@@ -235,7 +235,13 @@ impl Connection {
             // Registered before the check, so room made in between is not missed.
             let room = shared.room.notified();
             match shared.submit(header, body, mode, deadline)? {
-                Submitted::Entered(opaque) => return Ok(InFlight { shared, opaque }),
+                Submitted::Entered(opaque) => {
+                    return Ok(InFlight {
+                        shared,
+                        opaque,
+                        ended: false,
+                    });
+                }
                 Submitted::NoRoom => {}
             }
             if tokio::time::timeout_at(deadline, room).await.is_err() {
@@ -250,18 +256,24 @@ impl Connection {
 struct InFlight<'a> {
     shared: &'a Shared,
     opaque: i32,
+    /// The outcome has been taken, and with it the place in the table.
+    ended: bool,
 }
 
 impl Future for InFlight<'_> {
     type Output = pending::Outcome;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.shared.poll_outcome(self.opaque, cx)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = self.shared.poll_outcome(self.opaque, cx);
+        self.ended = outcome.is_ready();
+        outcome
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.shared.forget(self.opaque);
+        if !self.ended {
+            self.shared.forget(self.opaque);
+        }
     }
 }

@@ -311,13 +311,16 @@ impl Shared {
         Work::Idle(deadline)
     }
 
-    /// Ends every request; later ones are refused with the same cause.
+    /// Ends every request; later ones are refused with the same cause. The first cause holds.
     pub(super) fn closed(&self, reason: CloseReason) {
         let reason = Arc::new(reason);
         let mut wakers = Vec::new();
         self.open.store(false, Ordering::Release);
         let mut guard = self.lock();
         let state = &mut *guard;
+        if matches!(state.phase, Phase::Closed(_)) {
+            return;
+        }
         state.phase = Phase::Closed(Arc::clone(&reason));
         let failure = RequestFailure::ConnectionLost(reason);
         let written = state.written;

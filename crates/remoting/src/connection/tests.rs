@@ -193,6 +193,18 @@ async fn a_break_fails_every_pending_request_at_once_with_the_same_cause() {
         .unwrap()
         .unwrap_err();
     assert_eq!(refused.delivery(), Delivery::NotSent);
+    assert!(matches!(
+        fixture.driver.await.unwrap(),
+        CloseReason::PeerClosed
+    ));
+    let refused = ask(&fixture.connection, Bytes::new())
+        .await
+        .unwrap()
+        .unwrap_err();
+    let RequestFailure::ConnectionLost(cause) = refused.failure() else {
+        panic!("{refused}");
+    };
+    assert!(matches!(**cause, CloseReason::PeerClosed), "{cause}");
 }
 
 #[tokio::test(start_paused = true)]
