@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What end-to-end tests share: the oracle that compares what was acknowledged with what is stored, and payloads that
+//! can be told apart.
+
+pub mod oracle;
+pub mod payload;
