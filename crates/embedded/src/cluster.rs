@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use rocketmq_producer_remoting::RequestCode;
 use rocketmq_producer_remoting::protocol::Permission;
+use rocketmq_producer_remoting::{RemotingCommand, RequestCode};
 use tokio::sync::Notify;
 
 use self::name_servers::NameServers;
@@ -319,6 +319,29 @@ impl EmbeddedCluster {
     /// When there is no such name server.
     pub fn name_server_faults(&self, index: usize) -> Result<FaultPlan, EmbeddedError> {
         Ok(self.name_servers.desk(index)?.faults.clone())
+    }
+
+    /// Makes a request of a broker to each of its clients, with a number of its own; how many
+    /// connections that are. A connection that has 1024 frames waiting misses it.
+    ///
+    /// # Errors
+    /// When there is no such broker, or the request is longer than a frame may be.
+    pub fn request_clients(
+        &self,
+        broker: &str,
+        request: RemotingCommand,
+    ) -> Result<usize, EmbeddedError> {
+        let node = self.node(broker)?;
+        let request = node.desk().own_request(request)?;
+        Ok(node.master.push_to_all(&request))
+    }
+
+    /// What clients answered to requests of a broker, the newest 256.
+    ///
+    /// # Errors
+    /// When there is no such broker.
+    pub fn responses(&self, broker: &str) -> Result<Vec<RemotingCommand>, EmbeddedError> {
+        Ok(self.node(broker)?.desk().responses())
     }
 
     /// How many requests of a code a broker has got, those met by a fault included.

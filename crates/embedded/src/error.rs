@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use rocketmq_producer_remoting::FrameError;
 use thiserror::Error;
 
 /// Why an [`EmbeddedCluster`](crate::EmbeddedCluster) refuses.
@@ -20,6 +21,9 @@ pub enum EmbeddedError {
         #[source]
         source: Arc<io::Error>,
     },
+    /// A request cannot be written as a frame.
+    #[error("the request is no valid frame")]
+    Frame(#[from] FrameError),
     /// The settings describe no cluster.
     #[error("a cluster needs at least one {0}")]
     Nothing(&'static str),

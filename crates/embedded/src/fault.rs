@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 pub use plan::{ArmedFault, FaultPlan};
-use rocketmq_producer_remoting::{RequestCode, ResponseCode};
+use rocketmq_producer_remoting::{RemotingCommand, RequestCode, ResponseCode};
+
+#[cfg(doc)]
+use crate::EmbeddedCluster;
 
 /// Which requests a fault concerns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,9 +82,9 @@ pub enum Reaction {
     Duplicate,
     /// Carried out; these bytes are sent in place of the answer.
     Garbage(Bytes),
-    /// Carried out and answered; before the answer the server sends a one-way request of this
-    /// code on each of its connections.
-    Request(RequestCode),
+    /// Carried out and answered; before the answer the server makes this request on each of its
+    /// connections, with a number of its own. See [`EmbeddedCluster::responses`].
+    Request(RemotingCommand),
     /// Nothing more is read from the connection and nothing written, as if the server's process
     /// was stopped. Once the fault is lifted ([`ArmedFault::lift`], [`FaultPlan::clear`]) the
     /// request is carried out and answered as usual.

@@ -49,10 +49,7 @@ impl Service for BrokerService {
         let mut sends = 0;
         let flow = loop {
             match scan(input) {
-                Scan::Incomplete(missing) => {
-                    input.reserve(missing);
-                    break Ok(Flow::Continue);
-                }
+                Scan::Incomplete => break Ok(Flow::Continue),
                 Scan::Send(send) => {
                     if !send.is_oneway {
                         receipts.write(send.encoding, send.opaque, out);
@@ -111,8 +108,8 @@ impl BrokerService {
 /// What is at the start of the input.
 #[derive(Debug, PartialEq, Eq)]
 enum Scan {
-    /// So many bytes of the frame have not come yet.
-    Incomplete(usize),
+    /// A part of a frame, or nothing.
+    Incomplete,
     Send(Send),
     /// Anything that needs a real look.
     Other,
@@ -129,7 +126,7 @@ struct Send {
 
 fn scan(input: &[u8]) -> Scan {
     let Some(&[a, b, c, d, kind, e, f, g]) = input.first_chunk::<PREFIX>() else {
-        return Scan::Incomplete(PREFIX);
+        return Scan::Incomplete;
     };
     let number = |bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX);
     let length = number([a, b, c, d]).saturating_add(4);
@@ -141,7 +138,7 @@ fn scan(input: &[u8]) -> Scan {
         return Scan::Other;
     }
     if input.len() < length {
-        return Scan::Incomplete(length - input.len());
+        return Scan::Incomplete;
     }
     let header = input.get(PREFIX..header_end).unwrap_or_default();
     let numbers = match encoding {
@@ -293,12 +290,14 @@ mod tests {
                     is_oneway,
                 };
                 assert_eq!(scan(&frame), Scan::Send(expected));
-                let half = frame.len() / 2;
-                assert_eq!(scan(&frame[..half]), Scan::Incomplete(frame.len() - half));
+                for cut in 0..frame.len() {
+                    assert_eq!(scan(&frame[..cut]), Scan::Incomplete, "cut at {cut}");
+                }
             }
         }
         let mut heartbeat = BytesMut::new();
-        RemotingCommand::request(34, 1)
+        let request = RemotingCommand::request(34, 1);
+        request
             .encode(HeaderEncoding::Json, &mut heartbeat)
             .unwrap();
         assert_eq!(scan(&heartbeat), Scan::Other);
@@ -314,12 +313,8 @@ mod tests {
                 let mut out = out.split_off(6);
                 let frame = decode_frame(&mut out, MAX_FRAME_LENGTH).unwrap().unwrap();
                 assert!(out.is_empty());
-                assert_eq!(
-                    SendMessageResponseHeader::read(&frame)
-                        .unwrap()
-                        .queue_offset,
-                    0
-                );
+                let receipt = SendMessageResponseHeader::read(&frame).unwrap();
+                assert_eq!(receipt.queue_offset, 0);
                 let command = RemotingCommand::decode(frame).unwrap();
                 assert_eq!((command.opaque, command.flag), (opaque, 1));
             }

@@ -138,7 +138,7 @@ impl<S: Service> Server<S> {
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        matches!(*self.lock(), State::Running(_))
+        matches!(&*self.lock(), State::Running(running) if !running.token.is_cancelled())
     }
 
     /// Connections that are open now.
@@ -149,16 +149,31 @@ impl<S: Service> Server<S> {
         }
     }
 
+    /// Writes a frame to every connection; how many there are.
+    pub(crate) fn push_to_all(&self, frame: &Bytes) -> usize {
+        match &*self.lock() {
+            State::Running(running) => {
+                running
+                    .peers
+                    .iter()
+                    .for_each(|peer| peer.push(frame.clone()));
+                running.peers.len()
+            }
+            State::Stopped(_) | State::Lost => 0,
+        }
+    }
+
     /// Starts to listen; nothing happens if it does already.
     pub(crate) fn start(&self) -> io::Result<()> {
         let mut state = self.lock();
         let socket = match std::mem::replace(&mut *state, State::Lost) {
-            State::Running(running) => {
+            State::Running(running) if !running.token.is_cancelled() => {
                 *state = State::Running(running);
                 return Ok(());
             }
             State::Stopped(socket) => socket,
-            State::Lost => bound(self.address)?,
+            // Lost, or a stop that nobody waited for.
+            State::Running(_) | State::Lost => bound(self.address)?,
         };
         let listener = socket.listen(BACKLOG)?;
         let running = Running {

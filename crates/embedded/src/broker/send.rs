@@ -177,7 +177,6 @@ fn illegal_queue(queue_id: i32, topic: &str, config: TopicConfig, peer: &Peer) -
         read_queues,
         write_queues,
         perm,
-        is_ordered,
     } = config;
     let bits = [
         (perm.is_readable(), 'R'),
@@ -189,7 +188,7 @@ fn illegal_queue(queue_id: i32, topic: &str, config: TopicConfig, peer: &Peer) -
         .map(|(is_set, letter)| if *is_set { *letter } else { '-' })
         .collect();
     format!(
-        "request queueId[{queue_id}] is illegal, TopicConfig [topicName={topic}, readQueueNums={read_queues}, writeQueueNums={write_queues}, perm={perm}, topicFilterType=SINGLE_TAG, topicSysFlag=0, order={is_ordered}, attributes={{}}] Producer: {}",
+        "request queueId[{queue_id}] is illegal, TopicConfig [topicName={topic}, readQueueNums={read_queues}, writeQueueNums={write_queues}, perm={perm}, topicFilterType=SINGLE_TAG, topicSysFlag=0, order=false, attributes={{}}] Producer: {}",
         peer.address
     )
 }

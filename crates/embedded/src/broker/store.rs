@@ -21,7 +21,6 @@ pub(crate) struct TopicConfig {
     pub(crate) read_queues: i32,
     pub(crate) write_queues: i32,
     pub(crate) perm: Permission,
-    pub(crate) is_ordered: bool,
 }
 
 impl TopicConfig {
@@ -30,7 +29,6 @@ impl TopicConfig {
             read_queues: queues,
             write_queues: queues,
             perm,
-            is_ordered: false,
         }
     }
 

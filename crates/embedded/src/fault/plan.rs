@@ -51,7 +51,7 @@ impl FaultPlan {
             return None;
         }
         let mut list = self.lock();
-        list.retain(ArmedFault::is_armed);
+        list.retain(|armed| armed.is_armed() || armed.holds_connections());
         if list.is_empty() {
             self.inner.has_faults.store(false, Ordering::Release);
         }
@@ -116,6 +116,11 @@ impl ArmedFault {
     fn is_armed(&self) -> bool {
         let state = self.state.borrow();
         !state.is_lifted && self.fault.times.is_none_or(|times| state.fired < times)
+    }
+
+    /// Whether connections wait for it to be lifted, be it used up or not.
+    fn holds_connections(&self) -> bool {
+        *self.reaction() == Reaction::Stall && !self.state.borrow().is_lifted
     }
 
     fn concerns(&self, code: RequestCode, frame: &Frame) -> bool {

@@ -13,8 +13,8 @@ use super::{Flow, Peer, Service};
 
 /// Room for one read.
 const READ_SIZE: usize = 64 * 1024;
-/// A buffer that grew over this for one large batch of answers is given back.
-const KEPT_OUTPUT: usize = 1024 * 1024;
+/// A buffer that grew over this for a large frame or batch is given back.
+const KEPT_BUFFER: usize = 1024 * 1024;
 
 pub(super) struct Connection<S: Service> {
     stream: TcpStream,
@@ -88,8 +88,10 @@ impl<S: Service> Connection<S> {
                     }
                 }
             }
-            if out.capacity() > KEPT_OUTPUT {
-                out = BytesMut::with_capacity(READ_SIZE);
+            for buffer in [&mut input, &mut out] {
+                if buffer.is_empty() && buffer.capacity() > KEPT_BUFFER {
+                    *buffer = BytesMut::with_capacity(READ_SIZE);
+                }
             }
         }
     }

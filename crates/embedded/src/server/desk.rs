@@ -1,9 +1,10 @@
 //! Between bytes and requests: decodes frames, lets faults happen, encodes answers.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use rocketmq_producer_remoting::command::{CommandHead, peek};
 use rocketmq_producer_remoting::{
@@ -14,6 +15,9 @@ use tokio::sync::Notify;
 
 use super::{Flow, Peer, Service};
 use crate::fault::{FaultPlan, Reaction};
+
+/// Responses of clients that are kept to be looked at; older ones are forgotten.
+const KEPT_RESPONSES: usize = 256;
 
 /// Carries out requests.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -46,6 +50,7 @@ pub(crate) struct Desk<H> {
     received: DashMap<i32, AtomicU64>,
     /// Numbers of requests that the server makes itself.
     next_opaque: AtomicI32,
+    responses: Mutex<VecDeque<RemotingCommand>>,
     /// Told after each read that was served.
     changed: Arc<Notify>,
 }
@@ -58,6 +63,7 @@ impl<H: Handler> Desk<H> {
             encoding,
             received: DashMap::new(),
             next_opaque: AtomicI32::new(0),
+            responses: Mutex::default(),
             changed,
         }
     }
@@ -78,7 +84,7 @@ impl<H: Handler> Desk<H> {
     ) -> Result<Flow, FrameError> {
         let head = peek(&frame)?;
         if head.is_response() {
-            // Nobody waits for one; real servers drop it too.
+            self.keep_response(RemotingCommand::decode(frame)?);
             return Ok(Flow::Continue);
         }
         self.count(RequestCode(head.code), 1);
@@ -130,6 +136,35 @@ impl<H: Handler> Desk<H> {
         answer.encode(self.encoding, out)
     }
 
+    /// A request of the server itself, numbered and encoded.
+    pub(crate) fn own_request(&self, mut request: RemotingCommand) -> Result<Bytes, FrameError> {
+        request.opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
+        request.language = Some(LanguageCode::JAVA);
+        let mut bytes = BytesMut::new();
+        request.encode(self.encoding, &mut bytes)?;
+        Ok(bytes.freeze())
+    }
+
+    /// What clients answered to the server's own requests.
+    pub(crate) fn responses(&self) -> Vec<RemotingCommand> {
+        self.lock_responses().iter().cloned().collect()
+    }
+
+    /// A real server drops a response that it does not wait for; here a test may look at it.
+    fn keep_response(&self, response: RemotingCommand) {
+        let mut responses = self.lock_responses();
+        if responses.len() == KEPT_RESPONSES {
+            responses.pop_front();
+        }
+        responses.push_back(response);
+    }
+
+    fn lock_responses(&self) -> MutexGuard<'_, VecDeque<RemotingCommand>> {
+        self.responses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn react(
         &self,
         reaction: &Reaction,
@@ -167,15 +202,10 @@ impl<H: Handler> Desk<H> {
                 self.handler.handle(peer, head, frame)?;
                 out.extend_from_slice(bytes);
             }
-            Reaction::Request(code) => {
-                let opaque = self.next_opaque.fetch_add(1, Ordering::Relaxed);
-                let mut request = RemotingCommand::request(code.0, opaque);
-                request.language = Some(LanguageCode::JAVA);
-                request.flag = 2;
-                let mut bytes = BytesMut::new();
-                request.encode(self.encoding, &mut bytes)?;
-                out.extend_from_slice(&bytes);
-                peer.push_to_others(&bytes.freeze());
+            Reaction::Request(request) => {
+                let request = self.own_request(request.clone())?;
+                out.extend_from_slice(&request);
+                peer.push_to_others(&request);
                 self.answer(peer, head, frame, out)?;
             }
             // Taken care of by the caller, who owns the frame.

@@ -114,7 +114,9 @@ async fn a_stray_response_has_a_number_of_its_own() {
 
 #[tokio::test]
 async fn the_server_makes_a_request_on_every_connection() {
-    let (cluster, mut client) = with(Reaction::Request(RequestCode(40))).await;
+    let mut notification = RemotingCommand::request(40, 0);
+    notification.flag = 2;
+    let (cluster, mut client) = with(Reaction::Request(notification)).await;
     let mut other = RawClient::to_broker(&cluster, 0).await;
     // Answered, so the server knows the connection.
     other.ask(&RemotingCommand::request(28, 1)).await;
@@ -151,6 +153,44 @@ async fn a_stalled_connection_goes_on_once_the_fault_is_lifted() {
         [1, 2]
     );
     assert_eq!(ids(&cluster.messages("t")), ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_stall_that_is_used_up_can_still_be_lifted() {
+    let (cluster, mut client) = with(Reaction::Stall).await;
+    client
+        .write(&send("t", 0, "1", 1), HeaderEncoding::Json)
+        .await;
+    let received = |cluster: &EmbeddedCluster, count| {
+        cluster
+            .requests("broker-a", RequestCode::SEND_MESSAGE_V2)
+            .unwrap()
+            == count
+    };
+    cluster.wait_until(|cluster| received(cluster, 1)).await;
+    let mut other = RawClient::to_broker(&cluster, 0).await;
+    assert_eq!(other.ask(&send("t", 0, "2", 2)).await.code, 0);
+    cluster.faults("broker-a").unwrap().clear();
+    assert_eq!(client.read().await.opaque, 1);
+    assert_eq!(ids(&cluster.messages("t")), ["2", "1"]);
+}
+
+#[tokio::test]
+async fn what_clients_answer_can_be_looked_at() {
+    let cluster = EmbeddedCluster::builder().start().await.unwrap();
+    let mut client = RawClient::to_broker(&cluster, 0).await;
+    client.ask(&RemotingCommand::request(28, 1)).await;
+    let request = RemotingCommand::request(9999, 0).with_field("topic", "t");
+    assert_eq!(cluster.request_clients("broker-a", request).unwrap(), 1);
+    let request = client.read().await;
+    assert_eq!((request.code, request.field("topic")), (9999, Some("t")));
+    let answer = RemotingCommand::response(ResponseCode(3), request.opaque, None);
+    client.write(&answer, HeaderEncoding::Binary).await;
+    let responses = |cluster: &EmbeddedCluster| cluster.responses("broker-a").unwrap();
+    cluster
+        .wait_until(|cluster| !responses(cluster).is_empty())
+        .await;
+    assert_eq!(responses(&cluster)[0].code, 3);
 }
 
 #[tokio::test]
