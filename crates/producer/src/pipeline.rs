@@ -14,7 +14,7 @@ use crate::config::routing::remoting::protocol::{
     SendMessageRequestHeader, SendMessageResponseHeader,
 };
 use crate::config::routing::remoting::{
-    ConnectFailure, Delivery, HealthEffect, Message, RequestFailure, ResponseClass,
+    CloseReason, ConnectFailure, Delivery, HealthEffect, Message, RequestFailure, ResponseClass,
 };
 use crate::config::routing::{
     Incident, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError, TopicEntry,
@@ -64,6 +64,8 @@ struct Send<'a> {
     began: Instant,
     deadline: Instant,
     id: Option<MessageId>,
+    /// When the message was stamped, in milliseconds since 1970.
+    born: i64,
     attempts: Vec<Attempt>,
 }
 
@@ -114,6 +116,7 @@ impl<'a> Send<'a> {
             began,
             deadline: began + timeout,
             id: None,
+            born: 0,
             attempts: Vec::new(),
         }
     }
@@ -135,8 +138,11 @@ impl<'a> Send<'a> {
                 return Err(SendFailure::QueueFull { limit });
             }
         };
-        let id = self.core.ids.next_id();
+        let born = SystemClock.epoch_millis();
+        let id = self.core.ids.next_id_at(born);
         self.id = Some(id);
+        // Saturates in the year 292 278 994.
+        self.born = i64::try_from(born).unwrap_or(i64::MAX);
         let delivered = self.deliver(&id).await?;
         Ok((pass, delivered))
     }
@@ -269,13 +275,11 @@ impl<'a> Send<'a> {
                 .map_err(SendFailure::Connect)?,
         };
         let queue = routing.queue();
-        // Saturates in the year 292 278 994.
-        let born = i64::try_from(SystemClock.epoch_millis()).unwrap_or(i64::MAX);
         let mut header = SendMessageRequestHeader::new(
             &self.core.group,
             self.message.topic(),
             queue.queue_id(),
-            born,
+            self.born,
         );
         // The setting is bounded to 65 535.
         let queues = i32::try_from(self.core.config.default_topic_queue_nums);
@@ -283,7 +287,8 @@ impl<'a> Send<'a> {
         header.flag = self.message.flag();
         header.properties = self.message.properties().as_wire();
         header.unique_key = Some(id.as_str());
-        header.broker_name = Some(queue.broker_name());
+        // A static topic's queue bears a name of its own; the broker answers to its real one.
+        header.broker_name = Some(routing.broker().name());
         let body = self.message.body();
         if self.mode == Mode::OneWay {
             let written = connection.oneway(&header, body, until).await;
@@ -331,6 +336,12 @@ impl<'a> Send<'a> {
             SendFailure::Answer(_) => Some(Incident::Single),
             SendFailure::Request(error) => match error.failure() {
                 RequestFailure::Frame(_) | RequestFailure::PendingFull { .. } => None,
+                // We closed it, or the broker left in good order.
+                RequestFailure::ConnectionLost(reason)
+                    if matches!(**reason, CloseReason::Local | CloseReason::GoAway) =>
+                {
+                    None
+                }
                 RequestFailure::DeadlineExceeded | RequestFailure::WriteBufferFull
                     if elapsed < PATIENCE =>
                 {

@@ -35,6 +35,9 @@ pub struct Message {
     body: Bytes,
     properties: Properties,
     flag: i32,
+    /// Whether the properties hold a sharding key, under either name: most messages have none,
+    /// and every routing decision asks.
+    is_keyed: bool,
 }
 
 impl Message {
@@ -57,6 +60,7 @@ impl Message {
             body,
             properties: Properties::of_new_message(),
             flag: 0,
+            is_keyed: false,
         })
     }
 
@@ -109,6 +113,7 @@ impl Message {
     /// When it is blank, holds U+0001 or U+0002, or makes the properties too long.
     pub fn with_sharding_key(mut self, key: &str) -> Result<Self, MessageError> {
         self.properties.set(property::SHARDING_KEY, key)?;
+        self.is_keyed = true;
         Ok(self)
     }
 
@@ -125,6 +130,7 @@ impl Message {
             }));
         }
         self.properties.set(name, value)?;
+        self.is_keyed |= [property::SHARDING_KEY, property::SHARDING_KEY_ALIAS].contains(&name);
         Ok(self)
     }
 
@@ -186,6 +192,9 @@ impl Message {
     /// Go client use.
     #[must_use]
     pub fn sharding_key(&self) -> Option<&str> {
+        if !self.is_keyed {
+            return None;
+        }
         self.properties
             .get(property::SHARDING_KEY)
             .or_else(|| self.properties.get(property::SHARDING_KEY_ALIAS))

@@ -129,9 +129,10 @@ pub enum ConnectFailure {
     /// The address did not resolve, or the connection was refused or unreachable.
     #[error("{0}")]
     Io(Arc<io::Error>),
-    /// The peer did not answer within the connect timeout.
+    /// The peer did not answer within the connect timeout. Shared by all who waited for the dial,
+    /// so that one dial can be told from several.
     #[error("no answer within the connect timeout of {0:?}")]
-    TimedOut(Duration),
+    TimedOut(Arc<Duration>),
     /// An attempt failed a moment ago; the address is not dialled again before the pause ends.
     #[error("{cause} (next attempt in {retry_in:?})")]
     BackingOff {

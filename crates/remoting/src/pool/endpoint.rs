@@ -173,7 +173,7 @@ impl Endpoint {
         let connecting = TcpStream::connect(&*self.inner.address);
         let connected = tokio::time::timeout(limit, connecting)
             .await
-            .map_err(|_| self.error(ConnectFailure::TimedOut(limit)))?;
+            .map_err(|_| self.error(ConnectFailure::TimedOut(Arc::new(limit))))?;
         let stream = connected
             .and_then(|stream| prepare(stream, &environment.options))
             .map_err(|error| self.error(ConnectFailure::Io(Arc::new(error))))?;

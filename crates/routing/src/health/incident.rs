@@ -36,6 +36,7 @@ impl Incident {
     fn of_connect_failure(failure: &ConnectFailure) -> Self {
         match failure {
             ConnectFailure::Io(cause) => Self::Shared(IncidentId::of(cause)),
+            ConnectFailure::TimedOut(limit) => Self::Shared(IncidentId::of(limit)),
             ConnectFailure::BackingOff { cause, .. } => Self::of_connect_failure(cause),
             _ => Self::Single,
         }
