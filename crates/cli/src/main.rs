@@ -1,2 +1,76 @@
-//! The command line tool.
-fn main() {}
+//! `rocketmq-producer`: sends messages to Apache RocketMQ, measures it, and shows what the producer sees.
+
+mod args;
+mod bench;
+mod clock;
+mod config;
+mod console;
+mod demo;
+mod exit;
+mod failure;
+mod input;
+mod interrupt;
+mod latency;
+mod ledger;
+mod pace;
+mod process;
+mod route;
+mod send;
+mod serve;
+mod settings;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use args::{Cli, Command};
+use exit::Exit;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    let exit = run(cli.command).unwrap_or_else(|failure| {
+        console::complain(&failure.to_string());
+        failure.exit()
+    });
+    exit.into()
+}
+
+fn run(command: Command) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("the runtime cannot be made", error))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Send(args) => send::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
+            Command::Route(args) => route::run(&args).await,
+            Command::Serve(args) => serve::run(&args).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Config(args) => config::run(&args),
+        }
+    });
+    // Everything of ours has ended by now; what may be left is a read of standard input, which
+    // nothing but input ends.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// `RUST_LOG` decides if it is set, else the number of `-v`.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}

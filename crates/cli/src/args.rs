@@ -1,0 +1,306 @@
+//! The command line: every command and flag.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use rocketmq_producer::config::ByteSize;
+
+use crate::settings::SettingsArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  rocketmq-producer serve --port 9876 --topic orders:4
+  echo paid | rocketmq-producer send --namesrv 127.0.0.1:9876 --topic orders
+  rocketmq-producer send --topic orders --format jsonl --file orders.jsonl --ledger sent.jsonl
+  rocketmq-producer route orders --namesrv 127.0.0.1:9876
+  rocketmq-producer bench --namesrv 127.0.0.1:9876 --concurrency 256 --plot latency.svg
+  rocketmq-producer demo
+
+Exit status:
+  0  everything was acknowledged
+  1  something was not, or could not be done
+  2  usage, configuration or input was wrong (valid messages are sent all the same)";
+
+/// Sends messages to Apache RocketMQ, measures it, and shows what the producer sees.
+#[derive(Debug, Parser)]
+#[command(name = "rocketmq-producer", version, after_help = EXAMPLES)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Log more on standard error (-v, -vv, -vvv); RUST_LOG decides if it is set.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Send messages from standard input or a file, and say what became of each.
+    Send(SendArgs),
+    /// Measure throughput, latency and CPU cost of sending.
+    Bench(BenchArgs),
+    /// Show a topic's brokers and queues, and which can be sent to.
+    Route(RouteArgs),
+    /// Run a name server and brokers in this process, for trying out and for tests.
+    Serve(ServeArgs),
+    /// Send many messages through an embedded cluster and check every one of them.
+    Demo(DemoArgs),
+    /// Print the effective configuration, with the source of each value.
+    Config(ConfigArgs),
+}
+
+/// How input is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One message a line: the line is the body.
+    #[value(alias = "lines")]
+    Text,
+    /// One JSON object a line: id, body or body_base64, tags, keys, sharding_key, properties.
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// Topic to send to.
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// File to read instead of standard input; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How input is read.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// Append one JSON line about each message to this file as its outcome becomes known.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+    /// The most sends under way at once; input is read as it can be sent.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) concurrency: u32,
+    /// The most messages per second to begin sending; unlimited unless given.
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// Stop after this many messages.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Keep the order of each sharding key: one send under way per key.
+    #[arg(long)]
+    pub(crate) ordered: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// How a benchmark calls the producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Concurrent tasks, each awaiting one send at a time.
+    Sync,
+    /// One task with many sends under way.
+    Async,
+    /// Concurrent tasks that ask for no answer; a message counts when it is written.
+    Oneway,
+}
+
+impl Mode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+            Self::Oneway => "oneway",
+        }
+    }
+}
+
+/// How request headers are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Header {
+    /// As JSON.
+    Json,
+    /// In RocketMQ's binary form.
+    Binary,
+}
+
+impl Header {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Binary => "binary",
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Topic to send to.
+    #[arg(long, default_value = "bench")]
+    pub(crate) topic: String,
+    /// How the producer is called.
+    #[arg(long, value_enum, default_value_t = Mode::Sync)]
+    pub(crate) mode: Mode,
+    /// Size of the body, such as 256 or 4KiB.
+    #[arg(long, value_name = "BYTES", default_value = "256")]
+    pub(crate) body: ByteSize,
+    /// Messages to measure.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: u64,
+    /// Sends under way at once.
+    #[arg(long, value_name = "C", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) concurrency: u32,
+    /// Messages to send before measuring; a tenth of --count unless given.
+    #[arg(long, value_name = "N")]
+    pub(crate) warmup: Option<u64>,
+    /// How request headers are encoded; as configured unless given.
+    #[arg(long, value_enum)]
+    pub(crate) header: Option<Header>,
+    /// Send at this rate whatever the answers do; latency counts from when a send was due.
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    pub(crate) rate: Option<f64>,
+    /// Print one line of JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the latency percentiles into this SVG file.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RouteArgs {
+    /// Topic to look up.
+    pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Port of the name server; a free one unless given.
+    #[arg(long, value_name = "P")]
+    pub(crate) port: Option<u16>,
+    /// Number of brokers.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) brokers: u16,
+    /// Acknowledge at once and keep nothing: for measuring clients.
+    #[arg(long)]
+    pub(crate) null: bool,
+    /// Whether sending to an unknown topic creates it.
+    #[arg(long, value_enum, default_value_t = Switch::On)]
+    pub(crate) auto_create: Switch,
+    /// Topic to create, with its queues on each broker; may be repeated.
+    #[arg(long = "topic", value_name = "NAME:QUEUES", value_parser = topic_spec)]
+    pub(crate) topics: Vec<TopicSpec>,
+}
+
+/// A topic to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicSpec {
+    pub(crate) name: String,
+    pub(crate) queues: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Messages to send.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) messages: u64,
+    /// Sends under way at once.
+    #[arg(long, value_name = "C", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) concurrency: u32,
+    /// Name servers of a real cluster to send to instead; nothing is read back from it.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) namesrv: Option<String>,
+    /// Topic to send to.
+    #[arg(long, default_value = "demo")]
+    pub(crate) topic: String,
+    /// Append one JSON line about each message to this file, as `send` does.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Print one JSON array instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("allowed: a number above 0".to_owned()),
+    }
+}
+
+fn topic_spec(text: &str) -> Result<TopicSpec, String> {
+    let (name, queues) = text
+        .rsplit_once(':')
+        .ok_or_else(|| "allowed: NAME:QUEUES, such as orders:4".to_owned())?;
+    rocketmq_producer::remoting::message::validate_topic_for_send(name)
+        .map_err(|error| error.to_string())?;
+    match queues.parse() {
+        Ok(queues @ 1..) => Ok(TopicSpec {
+            name: name.to_owned(),
+            queues,
+        }),
+        _ => Err(format!("queues must be 1 to {}", u16::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_says_what_it_is_for() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments() {
+                let help = argument.get_help().map(ToString::to_string);
+                assert!(help.is_some(), "{name} {}", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn a_topic_has_a_legal_name_and_a_number_of_queues() {
+        let spec = topic_spec("orders:4").unwrap();
+        assert_eq!((spec.name.as_str(), spec.queues), ("orders", 4));
+        for wrong in [
+            "orders",
+            "orders:",
+            "orders:0",
+            "or ders:4",
+            ":4",
+            "orders:70000",
+        ] {
+            assert!(topic_spec(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_above_zero() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "NaN", "inf", "fast"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A message as one JSON object.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use rocketmq_producer::remoting::message::{Message, MessageError};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::Entry;
+
+/// Why a line is not a message in JSON.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JsonError {
+    #[error("body_base64 is not base64: {0}")]
+    Base64(base64::DecodeError),
+    #[error("neither body nor body_base64")]
+    BodyMissing,
+    #[error("both body and body_base64")]
+    BodyTwice,
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// What the reader met, and the column where.
+    #[error("{0}")]
+    Syntax(String),
+}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        // The reader saw one line: its line number would only confuse.
+        let text = error.to_string();
+        let position = format!(" at line {} column {}", error.line(), error.column());
+        let reason = text.strip_suffix(position.as_str()).unwrap_or(&text);
+        Self::Syntax(format!("{reason} (column {})", error.column()))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    #[serde(default, deserialize_with = "string_or_number")]
+    id: Value,
+    body: Option<String>,
+    body_base64: Option<String>,
+    tags: Option<String>,
+    keys: Option<Vec<String>>,
+    sharding_key: Option<String>,
+    #[serde(default)]
+    properties: Option<Pairs>,
+}
+
+/// Names and values in the order given, no name twice.
+#[derive(Debug, Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of names and values, all of them strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs: Vec<(String, String)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, String>()? {
+                    if pairs.iter().any(|(known, _)| *known == name) {
+                        return Err(A::Error::custom(format!("property {name:?} twice")));
+                    }
+                    pairs.push((name, value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+fn string_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    let id = Value::deserialize(deserializer)?;
+    match id {
+        Value::Null | Value::Number(_) | Value::String(_) => Ok(id),
+        _ => Err(D::Error::custom("id must be a string or a number")),
+    }
+}
+
+/// Reads the line `text`, whose number is `line`.
+pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, JsonError> {
+    // Serde would take an array for a record as well.
+    if !text.trim_start().starts_with('{') {
+        return Err(JsonError::NotAnObject);
+    }
+    let record: Record = serde_json::from_str(text)?;
+    let body = match (&record.body, &record.body_base64) {
+        (Some(body), None) => Bytes::copy_from_slice(body.as_bytes()),
+        (None, Some(text)) => Bytes::from(STANDARD.decode(text).map_err(JsonError::Base64)?),
+        (None, None) => return Err(JsonError::BodyMissing),
+        (Some(_), Some(_)) => return Err(JsonError::BodyTwice),
+    };
+    Ok(Entry {
+        line,
+        message: message(topic, body.clone(), &record),
+        key: record.keys.into_iter().flatten().next(),
+        shard: record.sharding_key,
+        id: record.id,
+        body,
+    })
+}
+
+fn message(topic: Arc<str>, body: Bytes, record: &Record) -> Result<Message, MessageError> {
+    let mut message = Message::new(topic, body)?;
+    if let Some(tags) = &record.tags {
+        message = message.with_tags(tags)?;
+    }
+    if let Some(keys) = &record.keys {
+        message = message.with_keys(keys)?;
+    }
+    if let Some(key) = &record.sharding_key {
+        message = message.with_sharding_key(key)?;
+    }
+    for (name, value) in record.properties.iter().flat_map(|pairs| &pairs.0) {
+        message = message.with_property(name, value)?;
+    }
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Entry, String> {
+        parse(1, Arc::from("t"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_field_reaches_the_message() {
+        let entry = read(
+            r#"{"id":"a","body":"paid ü","tags":"T","keys":["k1","k2"],"sharding_key":"s","properties":{"p":"1","q":"2"}}"#,
+        )
+        .unwrap();
+        assert_eq!(entry.id, "a");
+        assert_eq!(entry.key.as_deref(), Some("k1"));
+        assert_eq!(entry.shard.as_deref(), Some("s"));
+        let message = entry.message.unwrap();
+        assert_eq!(message.body(), "paid ü".as_bytes());
+        assert_eq!(message.tags(), Some("T"));
+        assert_eq!(message.keys().collect::<Vec<_>>(), ["k1", "k2"]);
+        assert_eq!(message.sharding_key(), Some("s"));
+        assert_eq!(message.property("p"), Some("1"));
+        assert_eq!(message.property("q"), Some("2"));
+    }
+
+    #[test]
+    fn only_the_body_must_be_given() {
+        let entry = read(r#" {"body":"x","tags":null,"keys":null,"properties":null} "#).unwrap();
+        assert_eq!(entry.id, Value::Null);
+        assert!(entry.message.is_ok());
+        assert_eq!(read(r#"{"id":7,"body":"x"}"#).unwrap().id, 7);
+    }
+
+    #[test]
+    fn a_body_of_any_bytes_comes_in_base64() {
+        let entry = read(r#"{"body_base64":"AP8B"}"#).unwrap();
+        assert_eq!(entry.body, vec![0, 255, 1]);
+    }
+
+    #[test]
+    fn a_broken_rule_keeps_what_names_the_message() {
+        let entry = read(r#"{"id":"a","body":"x","properties":{"KEYS":"y"}}"#).unwrap();
+        assert_eq!(entry.id, "a");
+        assert!(matches!(entry.message, Err(MessageError::Property(_))));
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused_with_the_reason() {
+        for (text, reason) in [
+            ("", "not a JSON object"),
+            ("[\"a\",\"b\"]", "not a JSON object"),
+            ("{\"body\":\"x\"", "EOF while parsing an object (column 11)"),
+            ("{\"body\":\"x\"} {}", "trailing characters (column 14)"),
+            (
+                "{\"body\":1}",
+                "invalid type: integer `1`, expected a string (column 9)",
+            ),
+            ("{\"id\":1}", "neither body nor body_base64"),
+            (
+                "{\"body\":\"x\",\"body_base64\":\"\"}",
+                "both body and body_base64",
+            ),
+            (
+                "{\"body\":\"x\",\"body\":\"y\"}",
+                "duplicate field `body` (column 18)",
+            ),
+            (
+                "{\"body\":\"x\",\"id\":[1]}",
+                "id must be a string or a number (column 21)",
+            ),
+            (
+                "{\"body\":\"x\",\"properties\":{\"a\":\"1\",\"a\":\"2\"}}",
+                "property \"a\" twice (column 42)",
+            ),
+        ] {
+            assert_eq!(read(text).unwrap_err(), reason, "{text}");
+        }
+        let error = read(r#"{"body_base64":"?"}"#).unwrap_err();
+        assert!(error.starts_with("body_base64 is not base64: "), "{error}");
+    }
+
+    #[test]
+    fn a_field_of_a_later_version_is_an_error_that_names_it() {
+        let error = read(r#"{"body":"x","delay_seconds":5}"#).unwrap_err();
+        assert!(
+            error.starts_with("unknown field `delay_seconds`, expected one of `id`"),
+            "{error}"
+        );
+    }
+}

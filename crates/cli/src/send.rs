@@ -1,0 +1,80 @@
+//! `rocketmq-producer send`: messages from standard input or a file, and what became of each.
+
+mod dispatch;
+mod lanes;
+mod tally;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rocketmq_producer::config::ProducerConfig;
+use rocketmq_producer::remoting::message::validate_topic_for_send;
+use rocketmq_producer::{Producer, StartError};
+
+use crate::args::SendArgs;
+use crate::console::{Progress, say};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::input;
+use crate::interrupt::Interrupt;
+use crate::ledger::Ledger;
+
+pub(crate) use dispatch::{Dispatcher, Finished, Plan};
+pub(crate) use tally::Tally;
+
+pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
+    let config = args.settings.resolve(&[])?;
+    check_topic(&args.topic)?;
+    let ledger = open_ledger(args.ledger.as_deref())?;
+    let max_message_size = config.max_message_size;
+    let interrupt = watch_interrupts()?;
+    let producer = start(config, args.concurrency).await?;
+    let items = input::read(
+        args.file.as_deref(),
+        args.format,
+        &args.topic,
+        max_message_size,
+    )?;
+    let plan = Plan {
+        concurrency: args.concurrency,
+        rate: args.rate,
+        count: args.count,
+        ordered: args.ordered,
+    };
+    let progress = Progress::new(args.count);
+    let mut dispatcher = Dispatcher::new(producer.clone(), &plan, ledger, progress);
+    let outcome = dispatcher.run(items, interrupt, |_| {}).await;
+    producer.shutdown(GOODBYE).await;
+    let tally = outcome?;
+    say(&tally.to_string());
+    Ok(tally.exit())
+}
+
+/// What saying goodbye to the brokers may take.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(3);
+
+/// A started producer with room for `concurrency` sends.
+pub(crate) async fn start(
+    mut config: ProducerConfig,
+    concurrency: u32,
+) -> Result<Producer, StartError> {
+    config.async_send_semaphore = config.async_send_semaphore.max(concurrency);
+    Producer::from_config(config).start().await
+}
+
+pub(crate) fn check_topic(topic: &str) -> Result<(), Failure> {
+    validate_topic_for_send(topic)
+        .map_err(|error| Failure::bad_input("nothing can be sent to this topic", error))
+}
+
+pub(crate) fn open_ledger(path: Option<&Path>) -> Result<Option<Ledger>, Failure> {
+    path.map(|path| {
+        let what = || format!("ledger {} cannot be opened", path.display());
+        Ledger::open(path).map_err(|error| Failure::bad_input(what(), error))
+    })
+    .transpose()
+}
+
+pub(crate) fn watch_interrupts() -> Result<Interrupt, Failure> {
+    Interrupt::watch().map_err(|error| Failure::failed("signals cannot be watched", error))
+}
