@@ -19,7 +19,7 @@ mod value;
 pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
-pub use options::{ByteSize, HeaderEncoding, NameServerAddresses, RoutingStrategy};
+pub use options::{ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy};
 pub use producer_options::{AdmissionOptions, HeartbeatOptions, MessageLimits, RetryOptions};
 pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;

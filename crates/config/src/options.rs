@@ -8,7 +8,7 @@ use crate::settings::ProducerConfig;
 use crate::value::{Choice, Refusal, SettingKind, SettingValue};
 
 pub use crate::routing::remoting::{ByteSize, HeaderEncoding};
-pub use crate::routing::{NameServerAddresses, RoutingStrategy};
+pub use crate::routing::{KeyedFailover, NameServerAddresses, RoutingStrategy};
 
 impl Choice for RoutingStrategy {
     const NAMES: &'static [(&'static str, Self)] = &[
@@ -21,6 +21,10 @@ impl Choice for RoutingStrategy {
         ("least_active", "routing by load"),
         ("least_load", "routing by load"),
     ];
+}
+
+impl Choice for KeyedFailover {
+    const NAMES: &'static [(&'static str, Self)] = &[("stay", Self::Stay), ("move", Self::Move)];
 }
 
 impl Choice for HeaderEncoding {
@@ -75,6 +79,7 @@ impl ProducerConfig {
                 TopicCreation::Refuse
             })
             .with_strategy(self.routing_strategy)
+            .with_keyed_failover(self.keyed_failover)
             .with_broker_avoidance(if self.send_latency_enable {
                 BrokerAvoidance::Enabled
             } else {
@@ -124,6 +129,7 @@ mod tests {
             ("default_topic_queue_nums", "6"),
             ("create_topic", "false"),
             ("routing_strategy", "random"),
+            ("keyed_failover", "move"),
             ("send_latency_enable", "false"),
             ("connect_timeout", "7s"),
             ("header_encoding", "json"),
@@ -142,6 +148,7 @@ mod tests {
         assert_eq!(routing.topic_creation, TopicCreation::Refuse);
         assert_eq!(routing.strategy, RoutingStrategy::Random);
         assert_eq!(routing.broker_avoidance, BrokerAvoidance::Disabled);
+        assert_eq!(routing.keyed_failover, KeyedFailover::Move);
         let connection = config.connection_options();
         assert_eq!(connection.connect_timeout, Duration::from_secs(7));
         assert_eq!(connection.header_encoding, HeaderEncoding::Json);

@@ -32,10 +32,6 @@ const RESERVED: &[Reserved] = &[
         feature: "request signing",
     },
     Reserved {
-        key: "keyed_failover",
-        feature: "moving keyed messages off a lost broker",
-    },
-    Reserved {
         key: "namespace",
         feature: "namespaces",
     },

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::builder::{ProducerConfigBuilder, Resolved};
 use crate::error::{ConfigError, ConfigProblem};
-use crate::options::{ByteSize, HeaderEncoding, NameServerAddresses, RoutingStrategy};
+use crate::options::{
+    ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy,
+};
 use crate::setting::Setting;
 use crate::source::{ConfigEntry, ConfigSource};
 use crate::template::Template;
@@ -229,6 +231,12 @@ settings! {
     default "round_robin",
     allowed "round_robin, random or message_hash" = (),
     java None, old true;
+
+    /// Whether a message with a sharding key may leave its queue while the queue's broker is out (move), which breaks the order of its key, or fails meanwhile (stay).
+    keyed_failover: KeyedFailover, set by KeyedFailover,
+    default "stay",
+    allowed "stay or move" = (),
+    java None, old false;
 
     /// How request headers are encoded; answers are read in either form.
     header_encoding: HeaderEncoding, set by HeaderEncoding,

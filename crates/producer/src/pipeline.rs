@@ -17,7 +17,8 @@ use crate::config::routing::remoting::{
     CloseReason, ConnectFailure, Delivery, HealthEffect, Message, RequestFailure, ResponseClass,
 };
 use crate::config::routing::{
-    Incident, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError, TopicEntry,
+    Incident, KeyedFailover, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError,
+    TopicEntry,
 };
 use crate::core::Core;
 use crate::error::{SendError, SendFailure};
@@ -179,7 +180,7 @@ impl<'a> Send<'a> {
                 };
                 tokio::time::sleep(pause).await;
             }
-            let elsewhere = may_go_elsewhere(&routing, retry.tried());
+            let elsewhere = self.may_go_elsewhere(&routing, retry.tried());
             let began = Instant::now();
             let until = retry.begin_attempt(began, elsewhere);
             let result = self.attempt(&routing, id, until).await;
@@ -436,19 +437,20 @@ impl<'a> Send<'a> {
         }
         error
     }
-}
 
-/// Whether a failure of this attempt could be made good at another broker.
-fn may_go_elsewhere(routing: &Routing, tried: &[Arc<str>]) -> bool {
-    let bound_to_queue = matches!(
-        routing.routed_by(),
-        RoutedBy::GivenQueue | RoutedBy::MessageHash | RoutedBy::Selector(_)
-    );
-    let here = routing.broker().name();
-    !bound_to_queue
-        && routing
-            .route()
-            .usable_queues()
-            .filter_map(|queue| queue.broker())
-            .any(|broker| broker.name() != here && !tried.contains(broker.name()))
+    /// Whether a failure of this attempt could be made good at another broker.
+    fn may_go_elsewhere(&self, routing: &Routing, tried: &[Arc<str>]) -> bool {
+        let bound_to_queue = match routing.routed_by() {
+            RoutedBy::GivenQueue | RoutedBy::Selector(_) => true,
+            RoutedBy::MessageHash => self.core.config.keyed_failover == KeyedFailover::Stay,
+            _ => false,
+        };
+        let here = routing.broker().name();
+        !bound_to_queue
+            && routing
+                .route()
+                .usable_queues()
+                .filter_map(|queue| queue.broker())
+                .any(|broker| broker.name() != here && !tried.contains(broker.name()))
+    }
 }

@@ -37,7 +37,7 @@ pub use self::{
         AddressProblem, AttemptCause, NameServerAddresses, NameServerAttempt, NameServerClient,
         NameServerError, ParseAddressesError, RouteAnswer, RouteSource,
     },
-    options::{BrokerAvoidance, HealthOptions, RoutingOptions, TopicCreation},
+    options::{BrokerAvoidance, HealthOptions, KeyedFailover, RoutingOptions, TopicCreation},
     queue::MessageQueue,
     route::{
         ExcludedQueues, ExclusionReason, QueueTarget, RouteInfo, RouteKind, RouteOrigin,

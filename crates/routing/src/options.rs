@@ -23,6 +23,18 @@ pub enum BrokerAvoidance {
     Enabled,
 }
 
+/// What happens to a message with a sharding key whose queue cannot be used now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyedFailover {
+    /// It goes to another queue, which all messages of the key then take until the broker is
+    /// back. Messages of one key may overtake each other at both changes.
+    Move,
+    /// It keeps its queue, and fails while the broker is away. Order per key holds.
+    #[default]
+    Stay,
+}
+
 /// What happens to a topic that no name server knows.
 ///
 /// Java always does what [`TopicCreation::UseDefaultTopic`] does.
@@ -87,6 +99,9 @@ pub struct RoutingOptions {
     pub strategy: RoutingStrategy,
     /// Whether brokers in bad health are avoided. Default enabled.
     pub broker_avoidance: BrokerAvoidance,
+    /// Whether a message with a sharding key may leave its queue while the queue's broker is
+    /// out. Default [`KeyedFailover::Stay`].
+    pub keyed_failover: KeyedFailover,
     /// When health changes.
     pub health: HealthOptions,
     /// Time after which the routing statistics start again from zero. Default
@@ -192,6 +207,13 @@ impl RoutingOptions {
         self
     }
 
+    /// Sets [`keyed_failover`](Self::keyed_failover).
+    #[must_use]
+    pub fn with_keyed_failover(mut self, failover: KeyedFailover) -> Self {
+        self.keyed_failover = failover;
+        self
+    }
+
     /// Sets [`health`](Self::health).
     #[must_use]
     pub fn with_health(mut self, health: HealthOptions) -> Self {
@@ -223,6 +245,7 @@ impl Default for RoutingOptions {
             topic_creation: TopicCreation::default(),
             strategy: RoutingStrategy::default(),
             broker_avoidance: BrokerAvoidance::default(),
+            keyed_failover: KeyedFailover::default(),
             health: HealthOptions::default(),
             stats_reset_interval: None,
         }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::stats::RoutedCounts;
 use self::{
+    keyed::keyed_place,
     pick::{draw, pick, probe},
     stats::RoutingCounters,
 };
@@ -32,6 +33,7 @@ use crate::{
     strategy::RoutingStrategy,
 };
 
+mod keyed;
 mod pick;
 mod request;
 mod stats;
@@ -385,6 +387,11 @@ impl MessageRouter {
             _ => message.sharding_key().map(java_hash_code),
         });
         if let Some(index) = hash.and_then(|hash| hash_index(hash, route.queues().len())) {
+            let failover = self.mapping().options().keyed_failover;
+            let index = match hash {
+                Some(hash) => keyed_place(&route, index, hash, request.tried, failover),
+                None => index,
+            };
             return fixed(route, index, RoutedBy::MessageHash);
         }
         match strategy {

@@ -11,7 +11,7 @@ use crate::{
     error::{QueueProblem, RoutingError},
     health::Incident,
     mapping::TopicEntry,
-    options::{BrokerAvoidance, RoutingOptions},
+    options::{BrokerAvoidance, KeyedFailover, RoutingOptions},
     queue::MessageQueue,
     route::RoutedQueue,
     selector::{QueueSelector, SelectorArgument},
@@ -195,6 +195,38 @@ fn a_vanished_broker_is_the_last_resort() {
     router.suspend_broker("a", now);
     let all = shares(&router, &entry, &RouteRequest::new(), 8, now);
     assert_eq!(all, counts(&[("b", 8)]));
+}
+
+#[test]
+fn only_keys_of_a_lost_broker_move_and_only_when_that_is_allowed() {
+    let keyed = |key: &str| {
+        let message = Message::new("T", "x").unwrap();
+        message.with_sharding_key(key).unwrap()
+    };
+    let options = RoutingOptions::default().with_keyed_failover(KeyedFailover::Move);
+    let (router, entry) = router_with(options, &[A, B, C]);
+    let now = Instant::now();
+    let messages: Vec<Message> = (0..40).map(|n| keyed(&format!("key-{n}"))).collect();
+    let queues = |tried: &[Arc<str>]| -> Vec<MessageQueue> {
+        let requests = messages.iter().map(RouteRequest::of);
+        requests
+            .map(|request| router.route(&entry, &request.avoiding(tried), now).unwrap())
+            .map(|routing| routing.queue().clone())
+            .collect()
+    };
+    let home = queues(&[]);
+    let after_one_failure = queues(&[Arc::from("a")]);
+    fail(&router, &to(&router, &entry, "a"), 5, now);
+    let away = queues(&[]);
+    assert_eq!(away, after_one_failure, "a key has one place to go");
+    for (home, away) in home.iter().zip(&away) {
+        assert_ne!(away.broker_name().as_ref(), "a");
+        if home.broker_name().as_ref() != "a" {
+            assert_eq!(home, away, "the keys of other brokers stay");
+        }
+    }
+    router.force_broker_recovery("a", now);
+    assert_eq!(queues(&[]), home);
 }
 
 #[test]
