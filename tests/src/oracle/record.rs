@@ -11,10 +11,7 @@ use super::Content;
 
 /// The place of a message in a topic.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "a place in a topic is just this"
-)]
+#[expect(clippy::exhaustive_structs, reason = "a place in a topic is just this")]
 pub struct Position {
     /// Name of the broker.
     pub broker: String,

@@ -1,0 +1,23 @@
+//! The producer on real Apache brokers, judged by Apache's own client.
+//!
+//! Each version has one cluster for all tests of this program, booted by the first test that asks for it; it ends with
+//! the program. Tests keep apart by topics and groups of their own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy does not see that the helpers of an integration test are tests"
+)]
+
+mod auto_create;
+mod bodies;
+mod clusters;
+mod errors;
+mod java_client;
+mod order;
+mod preheat;
+mod presence;
+mod properties;
+mod routing;
+mod sends;
+mod unique_key;
