@@ -1,0 +1,15 @@
+//! What takes many messages, many producers or several processes, on the embedded cluster.
+//!
+//! Finer promises are shown where they are kept, in the crates' own tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy does not see that the helpers of an integration test are tests"
+)]
+
+mod burst;
+mod errors;
+mod lifecycle;
+mod support;
+mod unique_ids;
