@@ -1,0 +1,17 @@
+//! The built command against an embedded cluster: what it sends, prints, writes, and exits with.
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and nobody depends on it"
+)]
+
+mod bench;
+mod config;
+mod demo;
+mod harness;
+mod interrupt;
+mod route;
+mod send;
+mod serve;
