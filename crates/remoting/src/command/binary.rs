@@ -22,6 +22,8 @@ const FIXED: usize = 13;
 const SMALLEST: usize = 21;
 /// Room made at once for a request's header, so that small headers grow the buffer once.
 const USUAL_HEADER: usize = 512;
+/// Bytes of the longest name that its length field, a positive i16, can announce.
+const LONGEST_NAME: usize = 0x7fff;
 /// Characters of `i64::MIN`.
 const LONGEST_INTEGER: usize = 20;
 
@@ -199,10 +201,11 @@ fn put_with_length(dst: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
 }
 
 fn put_field_name(dst: &mut BytesMut, name: &str) {
-    // Names are constants of the protocol, far below 32 KiB; a longer one cannot be expressed.
-    let name = name
-        .get(..usize::from(i16::MAX.unsigned_abs()))
-        .unwrap_or(name);
+    // Names are constants of the protocol, far below 32 KiB; a longer one cannot be expressed. It
+    // is cut between characters, so that what follows it can still be read.
+    let longest = name.len().min(LONGEST_NAME);
+    let end = (0..=longest).rev().find(|end| name.is_char_boundary(*end));
+    let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
     dst.put_u16(u16::try_from(name.len()).unwrap_or(0));
     dst.put_slice(name.as_bytes());
 }
@@ -279,6 +282,32 @@ impl FieldSink for BinarySink<'_> {
                 self.dst.extend_from_slice(&field);
             }
             _ => self.text(name, if value { "true" } else { "false" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::{RemotingCommand, decode, encode};
+
+    #[test]
+    fn a_name_too_long_for_its_length_field_is_cut_and_harms_no_other_field() {
+        for letter in ["a", "é", "集", "😀"] {
+            for length in [32_767, 32_768, 65_535, 65_536, 100_000] {
+                let name: String = letter.chars().cycle().take(length).collect();
+                let command = RemotingCommand::request(1, 2)
+                    .with_field(name.as_str(), "long")
+                    .with_field("b", "2");
+                let mut header = BytesMut::new();
+                encode(&command, &mut header);
+                let read = decode(&header.freeze()).unwrap();
+                assert_eq!(read.field("b"), Some("2"), "{letter} {length}");
+                let (cut, value) = &read.ext_fields[0];
+                assert!(name.starts_with(cut.as_str()) && value == "long");
+                assert!(cut.len() <= 32_767 && cut.len() + letter.len() > 32_767);
+            }
         }
     }
 }

@@ -121,6 +121,10 @@ impl Properties {
 
     /// Removes `name`; tells whether it was there.
     pub fn remove(&mut self, name: &str) -> bool {
+        // A name with a separator in it would match a property whose value begins like its rest.
+        if name.contains(NAME_VALUE_SEPARATOR) {
+            return false;
+        }
         let Some(range) = self.find(name) else {
             return false;
         };
@@ -151,7 +155,7 @@ impl Properties {
         self.wire.is_empty()
     }
 
-    /// Where the piece of `name` lies, its end mark included.
+    /// Where the piece of `name`, which holds no separator, lies, its end mark included.
     fn find(&self, name: &str) -> Option<Range<usize>> {
         let mut start = 0;
         for piece in self.wire.split_inclusive(PROPERTY_SEPARATOR) {
@@ -208,6 +212,18 @@ mod tests {
         assert!(p.remove("ab"));
         assert!(!p.remove("ab"));
         assert_eq!(p.wire_len(), "WAIT\u{1}false\u{2}a\u{1}3\u{2}".len());
+    }
+
+    #[test]
+    fn a_name_with_a_separator_finds_nothing_to_remove() {
+        let mut p = Properties::parse("a\u{1}b\u{1}c\u{2}d\u{1}e\u{2}");
+        let before = p.clone();
+        for name in ["a\u{1}b", "a\u{1}b\u{1}c\u{2}d", ""] {
+            assert_eq!(p.get(name), None);
+            assert!(!p.remove(name), "{name:?}");
+        }
+        assert_eq!(p, before);
+        assert!(p.remove("a"));
     }
 
     #[test]
