@@ -176,6 +176,25 @@ fn the_ledger_says_where_each_message_is() {
     assert_eq!(seen, (0..500).collect::<Vec<_>>());
 }
 
+#[test]
+fn a_body_over_the_limit_is_bad_input_that_the_ledger_has() {
+    let cluster = Cluster::with_orders();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let flags = ["--format", "jsonl", "--ledger", path.to_str().unwrap()];
+    let mut command = cluster.send(&flags);
+    command.env("ROCKETMQ_PRODUCER_MAX_MESSAGE_SIZE", "10 B");
+    let input = "{\"body\":\"0123456789\"}\n{\"id\":\"long\",\"body\":\"0123456789X\"}\n";
+    let ended = run_with(&mut command, input.as_bytes());
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("line 2: "), "{ended:?}");
+    assert!(ended.stderr.contains("at most 10 "), "{ended:?}");
+    let lines = ledger(&path);
+    let refused = lines.iter().find(|line| line["id"] == "long").unwrap();
+    assert_eq!(refused["outcome"], "not_sent");
+    assert_eq!(bodies(&cluster.inner.messages("orders")), ["0123456789"]);
+}
+
 /// One message to one broker with this fault; gives the status, the complaints and the ledger.
 fn one_with_fault(reaction: Reaction, flags: &[&str]) -> (Option<i32>, String, Value, usize) {
     let cluster = Cluster::start(|builder| builder.topic("orders", 1));
@@ -252,8 +271,13 @@ fn an_unknown_topic_is_not_sent_where_topics_are_not_created() {
 }
 
 #[test]
-fn the_order_of_each_sharding_key_is_kept() {
+fn the_order_of_each_sharding_key_is_kept_over_retries() {
     let cluster = Cluster::with_orders();
+    for broker in cluster.inner.brokers() {
+        let faults = cluster.inner.faults(&broker.name).unwrap();
+        let busy = Reaction::answer(ResponseCode::SYSTEM_BUSY, "busy");
+        faults.arm(Fault::new(Condition::sends(), busy).times(5));
+    }
     let input: String = (0..400)
         .map(|n| {
             format!(
