@@ -217,6 +217,8 @@ fn serve(cli: &Path) -> Result<(Process, Target)> {
         "1",
         "--port",
         &ports.first().to_string(),
+        "--topic",
+        &format!("{TOPIC}:8"),
     ]);
     let mut name = "embedded";
     if help.contains("--null") {
@@ -235,15 +237,12 @@ fn serve(cli: &Path) -> Result<(Process, Target)> {
     if up != Some(true) {
         bail!("the embedded cluster does not start:\n{}", tail(&log, 20));
     }
-    // The first send makes the topic.
-    let mut target = Target {
+    let target = Target {
         name: name.to_owned(),
+        broker: broker_of(&address)?,
         name_servers: address,
-        broker: String::new(),
         real: false,
     };
-    start_to_exit(cli, &target)?;
-    target.broker = broker_of(&target.name_servers)?;
     Ok((process, target))
 }
 

@@ -50,7 +50,9 @@ struct Loop {
     stream: TcpStream,
     frame: Vec<u8>,
     opaque: u32,
-    input: Vec<u8>,
+    input: Box<[u8]>,
+    /// Bytes of the input that belong to an answer not yet whole.
+    kept: usize,
     /// Round trips, taken only while one message is under way at a time.
     latencies: Vec<Duration>,
 }
@@ -65,7 +67,8 @@ impl Loop {
             stream,
             frame: frame(topic),
             opaque: 0,
-            input: Vec::with_capacity(BURST),
+            input: vec![0; BURST].into(),
+            kept: 0,
             latencies: Vec::new(),
         })
     }
@@ -95,22 +98,21 @@ impl Loop {
 
     /// Reads once, and says how many whole answers have come.
     fn read_answers(&mut self) -> Result<u64> {
-        let kept = self.input.len();
-        self.input.resize(kept + BURST, 0);
-        let read = self.stream.read(&mut self.input[kept..])?;
+        let read = self.stream.read(&mut self.input[self.kept..])?;
         if read == 0 {
             bail!("floor: the broker closed the connection");
         }
-        self.input.truncate(kept + read);
+        let filled = self.kept + read;
         let (mut at, mut answers) = (0, 0);
-        while let Some(length) = self.input[at..].first_chunk::<4>() {
+        while let Some(length) = self.input[at..filled].first_chunk::<4>() {
             let end = at + 4 + u32::from_be_bytes(*length) as usize;
-            if end > self.input.len() {
+            if end > filled {
                 break;
             }
             (at, answers) = (end, answers + 1);
         }
-        self.input.drain(..at);
+        self.input.copy_within(at..filled, 0);
+        self.kept = filled - at;
         Ok(answers)
     }
 }
