@@ -1,4 +1,5 @@
-//! The codecs against the bytes of Apache's own code, against themselves, and against bad input.
+//! The codecs against the bytes of Apache's own code and against themselves. Bad input is fed to them by `tests/src/fuzz.rs`
+//! of the workspace, which has one target per decoder.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,7 +9,6 @@
 
 mod captured;
 mod frames;
-mod hostile;
 mod message_rules;
 mod requests;
 mod responses;
