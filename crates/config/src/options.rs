@@ -80,6 +80,9 @@ impl ProducerConfig {
             })
             .with_strategy(self.routing_strategy)
             .with_keyed_failover(self.keyed_failover)
+            .with_stats_reset_interval(
+                Some(self.stats_reset_interval).filter(|interval| !interval.is_zero()),
+            )
             .with_broker_avoidance(if self.send_latency_enable {
                 BrokerAvoidance::Enabled
             } else {
@@ -130,6 +133,7 @@ mod tests {
             ("create_topic", "false"),
             ("routing_strategy", "random"),
             ("keyed_failover", "move"),
+            ("stats_reset_interval", "8s"),
             ("send_latency_enable", "false"),
             ("connect_timeout", "7s"),
             ("header_encoding", "json"),
@@ -149,6 +153,7 @@ mod tests {
         assert_eq!(routing.strategy, RoutingStrategy::Random);
         assert_eq!(routing.broker_avoidance, BrokerAvoidance::Disabled);
         assert_eq!(routing.keyed_failover, KeyedFailover::Move);
+        assert_eq!(routing.stats_reset_interval, Some(Duration::from_secs(8)));
         let connection = config.connection_options();
         assert_eq!(connection.connect_timeout, Duration::from_secs(7));
         assert_eq!(connection.header_encoding, HeaderEncoding::Json);

@@ -387,9 +387,9 @@ impl MessageRouter {
             _ => message.sharding_key().map(java_hash_code),
         });
         if let Some(index) = hash.and_then(|hash| hash_index(hash, route.queues().len())) {
-            let failover = self.mapping().options().keyed_failover;
+            let options = self.mapping().options();
             let index = match hash {
-                Some(hash) => keyed_place(&route, index, hash, request.tried, failover),
+                Some(hash) => keyed_place(&route, index, hash, request.tried, options),
                 None => index,
             };
             return fixed(route, index, RoutedBy::MessageHash);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     health::Verdict,
-    options::KeyedFailover,
+    options::{BrokerAvoidance, KeyedFailover, RoutingOptions},
     route::{RouteInfo, RoutedQueue},
     selector::hash_index,
 };
@@ -19,16 +19,23 @@ pub(super) fn keyed_place(
     index: usize,
     hash: i32,
     tried: &[Arc<str>],
-    failover: KeyedFailover,
+    options: &RoutingOptions,
 ) -> usize {
     let ring = route.queues();
     let in_order = |queue: &RoutedQueue| {
         queue.is_usable()
             && queue.broker().is_some_and(|broker| {
-                broker.health().verdict() == Verdict::Use && !tried.contains(broker.name())
+                let healthy = match broker.health().verdict() {
+                    Verdict::Use => true,
+                    Verdict::Never => false,
+                    Verdict::AvoidDegraded | Verdict::AvoidUnhealthy => {
+                        options.broker_avoidance == BrokerAvoidance::Disabled
+                    }
+                };
+                healthy && !tried.contains(broker.name())
             })
     };
-    if failover == KeyedFailover::Stay || ring.get(index).is_some_and(in_order) {
+    if options.keyed_failover == KeyedFailover::Stay || ring.get(index).is_some_and(in_order) {
         return index;
     }
     let others = || {
