@@ -196,10 +196,10 @@ settings! {
     allowed "100ms to 1d" = ms(100)..=DAY,
     java None, old false;
 
-    /// How often routing statistics start again from zero; 0s leaves that to the program.
+    /// How often routing statistics start again from zero, at most once a second; 0s leaves that to the program.
     stats_reset_interval: Duration, set by Duration,
     default "0s",
-    allowed "0s to 1d, at least 1s in effect" = Duration::ZERO..=DAY,
+    allowed "0s to 1d" = Duration::ZERO..=DAY,
     java None, old false;
 
     /// How long a broker that vanished from a route keeps its places among the queues of keyed messages, which so keep their queues; zero gives them up at once, as Java does.
