@@ -21,13 +21,22 @@ Exit status:
   1  something was not, or could not be done
   2  usage, configuration or input was wrong (valid messages are sent all the same)";
 
+const SEND_NOTES: &str = "\
+Fields of a JSON line, of which the body must be there:
+  {\"id\", \"body\" or \"body_base64\", \"tags\", \"keys\": [], \"sharding_key\", \"properties\": {}}
+
+Example:
+  rocketmq-producer send --topic orders --format jsonl --file orders.jsonl --ordered --ledger sent.jsonl
+
+Interrupted once, it finishes what is under way; interrupted twice, it gives that up.";
+
 /// Sends messages to Apache RocketMQ, measures it, and shows what the producer sees.
 #[derive(Debug, Parser)]
 #[command(name = "rocketmq-producer", version, after_help = EXAMPLES)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// Log more on standard error (-v, -vv, -vvv); RUST_LOG decides if it is set.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,6 +45,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Send messages from standard input or a file, and say what became of each.
+    #[command(after_help = SEND_NOTES)]
     Send(SendArgs),
     /// Measure throughput, latency and CPU cost of sending.
     Bench(BenchArgs),
@@ -52,10 +62,8 @@ pub(crate) enum Command {
 /// How input is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One message a line: the line is the body.
     #[value(alias = "lines")]
     Text,
-    /// One JSON object a line: id, body or body_base64, tags, keys, sharding_key, properties.
     Jsonl,
 }
 
@@ -67,7 +75,7 @@ pub(crate) struct SendArgs {
     /// File to read instead of standard input; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// How input is read.
+    /// How input is read: each line is a body, or a JSON object (see below).
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     /// Append one JSON line about each message to this file as its outcome becomes known.
@@ -92,11 +100,8 @@ pub(crate) struct SendArgs {
 /// How a benchmark calls the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Concurrent tasks, each awaiting one send at a time.
     Sync,
-    /// One task with many sends under way.
     Async,
-    /// Concurrent tasks that ask for no answer; a message counts when it is written.
     Oneway,
 }
 
@@ -113,9 +118,7 @@ impl Mode {
 /// How request headers are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Header {
-    /// As JSON.
     Json,
-    /// In RocketMQ's binary form.
     Binary,
 }
 
@@ -133,7 +136,7 @@ pub(crate) struct BenchArgs {
     /// Topic to send to.
     #[arg(long, default_value = "bench")]
     pub(crate) topic: String,
-    /// How the producer is called.
+    /// How the producer is called: C tasks that await one send each, one task with C sends under way, or without answers.
     #[arg(long, value_enum, default_value_t = Mode::Sync)]
     pub(crate) mode: Mode,
     /// Size of the body, such as 256 or 4KiB.
@@ -175,9 +178,7 @@ pub(crate) struct RouteArgs {
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
-    /// Yes.
     On,
-    /// No.
     Off,
 }
 
