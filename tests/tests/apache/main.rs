@@ -14,6 +14,7 @@ mod bodies;
 mod clusters;
 mod errors;
 mod java_client;
+mod load;
 mod order;
 mod preheat;
 mod presence;
