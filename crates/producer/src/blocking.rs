@@ -7,9 +7,12 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
+use tokio::runtime::{Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::routing::remoting::Message;
 use crate::config::routing::remoting::message::MessageId;
@@ -38,7 +41,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60 * 60);
 pub struct BlockingProducer {
     producer: Producer,
     /// Kept alive by the last handle.
-    runtime: Option<Arc<OwnRuntime>>,
+    _runtime: Option<Arc<OwnRuntime>>,
 }
 
 impl fmt::Debug for BlockingProducer {
@@ -62,7 +65,7 @@ impl BlockingProducer {
     pub(crate) const fn of(producer: Producer) -> Self {
         Self {
             producer,
-            runtime: None,
+            _runtime: None,
         }
     }
 
@@ -74,12 +77,19 @@ impl BlockingProducer {
             .enable_all()
             .build()
             .map_err(|error| StartError::Runtime(Arc::new(error)))?;
-        let handle = runtime.handle().clone();
+        // Nobody else is on the threads of a runtime of our own.
+        let home = Home {
+            handle: runtime.handle().clone(),
+            only_thread: None,
+        };
         let runtime = Some(Arc::new(OwnRuntime(Some(runtime))));
         let starting = producer.clone();
         let start = async move { starting.start().await };
-        wait_for(&handle, START_PATIENCE, start).map_err(StartError::Blocking)??;
-        Ok(Self { producer, runtime })
+        wait_for(&home, START_PATIENCE, start).map_err(StartError::Blocking)??;
+        Ok(Self {
+            producer,
+            _runtime: runtime,
+        })
     }
 
     /// Sends a message and blocks until its outcome.
@@ -130,14 +140,16 @@ impl BlockingProducer {
     /// [`BlockingFailure`] if the call would wait for its own thread, or if the producer's runtime
     /// has ended; there is nothing left to shut down then.
     pub fn shutdown(&self, patience: Duration) -> Result<ShutdownReport, BlockingFailure> {
-        let handle = self.handle().ok_or(BlockingFailure::RuntimeGone)?;
+        let core = &self.producer.core;
+        let Some(home) = core.home.get() else {
+            return core
+                .shutdown_unstarted()
+                .ok_or(BlockingFailure::RuntimeGone);
+        };
         let producer = self.producer.clone();
         let limit = patience.saturating_add(SLACK * 3);
-        wait_for(
-            &handle,
-            limit,
-            async move { producer.shutdown(patience).await },
-        )
+        let shutdown = async move { producer.shutdown(patience).await };
+        wait_for(home, limit, shutdown)
     }
 
     /// What the producer has done so far.
@@ -152,13 +164,6 @@ impl BlockingProducer {
         &self.producer
     }
 
-    fn handle(&self) -> Option<Handle> {
-        match &self.runtime {
-            Some(own) => own.0.as_ref().map(|runtime| runtime.handle().clone()),
-            None => self.producer.core.runtime.get().cloned(),
-        }
-    }
-
     fn run<T, F>(
         &self,
         message: Message,
@@ -171,39 +176,81 @@ impl BlockingProducer {
     {
         let topic = Arc::clone(message.topic_shared());
         let fail = |cause| SendError::new(topic, None, Duration::ZERO, Vec::new(), cause);
-        let Some(handle) = self.handle() else {
+        let Some(home) = self.producer.core.home.get() else {
             return Err(fail(SendFailure::State(self.producer.state())));
         };
         let budget = options
             .timeout
             .unwrap_or_else(|| self.producer.config().send_msg_timeout);
         let call = send(self.producer.clone(), message, options);
-        wait_for(&handle, budget.saturating_add(SLACK), call)
+        wait_for(home, budget.saturating_add(SLACK), call)
             .unwrap_or_else(|failure| Err(fail(SendFailure::Blocking(failure))))
     }
 }
 
-/// Runs `work` on the runtime of `handle` and blocks until it is done, `limit` at most.
+/// The runtime that a producer was started on.
+#[derive(Debug)]
+pub(crate) struct Home {
+    handle: Handle,
+    /// The thread that runs all its tasks, if there is but one.
+    only_thread: Option<ThreadId>,
+}
+
+impl Home {
+    /// The runtime that this is called on.
+    pub(crate) async fn here(tasks: &TaskTracker) -> Self {
+        let handle = Handle::current();
+        let only_thread = if handle.metrics().num_workers() == 1 {
+            // Where this future is polled says nothing: `block_on` may do that on any thread.
+            let thread = async { thread::current().id() };
+            tasks.spawn_on(thread, &handle).await.ok()
+        } else {
+            None
+        };
+        Self {
+            handle,
+            only_thread,
+        }
+    }
+}
+
+/// Runs `work` on the runtime of `home` and blocks until it is done, `limit` at most.
 fn wait_for<T: Send + 'static>(
-    handle: &Handle,
+    home: &Home,
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, BlockingFailure> {
-    let here = Handle::try_current().ok();
-    let only_thread = handle.runtime_flavor() == RuntimeFlavor::CurrentThread;
-    if only_thread && here.is_some_and(|here| here.id() == handle.id()) {
+    let handle = &home.handle;
+    let inside = Handle::try_current().is_ok_and(|here| here.id() == handle.id());
+    if inside && home.only_thread == Some(thread::current().id()) {
         return Err(BlockingFailure::WouldDeadlock);
     }
     let (done, outcome) = sync_channel(1);
-    let task = handle.spawn(async move {
-        // The caller may have given up.
-        let _ = done.send(work.await);
-    });
+    let given_up = CancellationToken::new();
+    let work = {
+        let given_up = given_up.clone();
+        async move {
+            if let Some(outcome) = given_up.run_until_cancelled(work).await {
+                // The caller may have given up just now.
+                let _ = done.send(outcome);
+            }
+        }
+    };
+    if inside {
+        // A task spawned from a worker thread goes to that worker first, and this one is about to
+        // block. One spawned from a thread for blocking work goes to whoever is free.
+        let spawner = handle.clone();
+        handle.spawn_blocking(move || {
+            spawner.spawn(work);
+        });
+    } else {
+        handle.spawn(work);
+    }
     match outcome.recv_timeout(limit) {
         Ok(outcome) => Ok(outcome),
         Err(RecvTimeoutError::Disconnected) => Err(BlockingFailure::RuntimeGone),
         Err(RecvTimeoutError::Timeout) => {
-            task.abort();
+            given_up.cancel();
             Err(BlockingFailure::Stalled)
         }
     }

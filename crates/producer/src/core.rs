@@ -1,27 +1,30 @@
 //! The parts of a running producer and the work in its background.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use crate::blocking::Home;
 use crate::client_id;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::MessageIdGenerator;
 use crate::config::routing::remoting::{ConnectionPool, NoConsumer};
 use crate::config::routing::{MessageRouter, NameServerClient, TopicBrokerMapping};
+use crate::deadline;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::heartbeat::{HeartbeatReport, Heartbeats};
 use crate::lifecycle::{State, StateCell};
 use crate::preheat::{Preheat, PreheatReport};
 use crate::report::ShutdownReport;
-use crate::stats::{ProducerStats, SendCounters};
+use crate::stats::ProducerStats;
 
 /// Part of a shutdown's time kept for saying goodbye to brokers.
 const GOODBYE_SHARE: u32 = 4;
@@ -39,16 +42,18 @@ pub(crate) struct Core {
     pub(crate) ids: &'static MessageIdGenerator,
     pub(crate) router: MessageRouter,
     pub(crate) brokers: ConnectionPool,
-    pub(crate) counters: SendCounters,
+    /// Cancelled when the time for what is under way is over.
+    pub(crate) cancel: CancellationToken,
+    /// Where the producer was started, for blocking calls.
+    pub(crate) home: OnceLock<Home>,
+    refusals: AtomicU64,
+    retries: AtomicU64,
     name_servers: ConnectionPool,
     heartbeats: Arc<Heartbeats>,
     preheat: Preheat,
     tasks: TaskTracker,
-    cancel: CancellationToken,
     started: OnceCell<PreheatReport>,
     stopped: OnceCell<ShutdownReport>,
-    /// The runtime the producer was started on, for blocking calls.
-    pub(crate) runtime: std::sync::OnceLock<tokio::runtime::Handle>,
 }
 
 impl fmt::Debug for Core {
@@ -108,7 +113,8 @@ impl Core {
             ids: MessageIdGenerator::shared(),
             router: MessageRouter::new(mapping),
             brokers,
-            counters: SendCounters::default(),
+            refusals: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             name_servers,
             heartbeats,
             preheat,
@@ -116,7 +122,7 @@ impl Core {
             cancel,
             started: OnceCell::new(),
             stopped: OnceCell::new(),
-            runtime: std::sync::OnceLock::new(),
+            home: OnceLock::new(),
             config,
         }
     }
@@ -128,13 +134,20 @@ impl Core {
             if state != State::Created {
                 return Err(StartError::State(state));
             }
-            self.runtime.get_or_init(tokio::runtime::Handle::current);
-            let report = self.preheat.run(self).await?;
+            let home = Home::here(&self.tasks).await;
+            let report = self.preheat.run(self).await;
+            let state = self.state.get();
+            if state != State::Created {
+                return Err(StartError::State(state));
+            }
+            let report = report?;
             // Without an await from here on: a start that is dropped midway leaves nothing behind.
             let before = self.state.advance(State::Running);
             if before != State::Created {
                 return Err(StartError::State(before));
             }
+            // Nobody else is here: starts are one at a time, and only one comes this far.
+            let _ = self.home.set(home);
             self.begin_background_work();
             info!(group = %self.group, client_id = %self.client_id, "producer started");
             Ok(report)
@@ -154,15 +167,26 @@ impl Core {
             .await
     }
 
+    /// Shuts down a producer that was never started, which takes no waiting.
+    pub(crate) fn shutdown_unstarted(&self) -> Option<ShutdownReport> {
+        if self.state.get() == State::Created {
+            self.state.advance(State::Stopped);
+            self.gate.close();
+            self.cancel.cancel();
+            let report = ShutdownReport::of(self.gate.ended_after_close(), 0);
+            // Another call may have been first.
+            let _ = self.stopped.set(report);
+        }
+        self.stopped.get().copied()
+    }
+
     async fn run_shutdown(&self, patience: Duration) -> ShutdownReport {
         let began = Instant::now();
-        let deadline = began + patience;
-        let outcomes = self.counters.outcomes();
-        let under_way = self.gate.under_way();
+        let deadline = deadline::after(began, patience);
         self.state.advance(State::Stopping);
         self.gate.close();
         // Some time is kept for the goodbye, unless the sends under way are done before.
-        let drain_until = deadline - patience / GOODBYE_SHARE;
+        let drain_until = deadline - deadline.duration_since(began) / GOODBYE_SHARE;
         let _ = tokio::time::timeout_at(drain_until, self.gate.wait_until_empty()).await;
         let abandoned = self.gate.under_way();
         let unregistered = self
@@ -184,16 +208,27 @@ impl Core {
         self.tasks.close();
         self.tasks.wait().await;
         self.state.advance(State::Stopped);
+        let unresolved = self.gate.under_way();
         let report = ShutdownReport {
-            under_way,
             abandoned,
             unregistered,
             elapsed: began.elapsed(),
-            ..ShutdownReport::default()
-        }
-        .with_outcomes(outcomes, self.counters.outcomes());
+            ..ShutdownReport::of(self.gate.ended_after_close(), unresolved)
+        };
         info!(group = %self.group, ?report, "producer shut down");
         report
+    }
+
+    /// Counts a send that was not admitted.
+    pub(crate) fn count_refusal(&self) {
+        self.refusals.fetch_add(1, Relaxed);
+    }
+
+    /// Counts attempts beyond the first of their send.
+    pub(crate) fn count_retries(&self, retries: usize) {
+        if retries > 0 {
+            self.retries.fetch_add(retries as u64, Relaxed);
+        }
     }
 
     /// Sends a heartbeat to the master of every known broker.
@@ -203,19 +238,21 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> ProducerStats {
-        let outcomes = self.counters.outcomes();
+        let outcomes = self.gate.ended();
+        let not_sent = outcomes.not_sent + self.refusals.load(Relaxed);
         let (heartbeats_succeeded, heartbeats_failed) = self.heartbeats.counts();
         ProducerStats {
             state: self.state.get(),
             producer_group: Arc::clone(&self.group),
             client_id: Arc::clone(&self.client_id),
             total_sent: outcomes.acked,
-            total_failed: outcomes.rejected + outcomes.not_sent + outcomes.unknown,
+            total_failed: outcomes.rejected + not_sent + outcomes.unknown,
             rejected: outcomes.rejected,
-            not_sent: outcomes.not_sent,
+            not_sent,
             unknown: outcomes.unknown,
             oneway_written: outcomes.oneway_written,
-            retries: self.counters.retries(),
+            dropped: outcomes.dropped,
+            retries: self.retries.load(Relaxed),
             under_way: self.gate.under_way(),
             cached_topics: self.router.mapping().cache_stats().topics,
             heartbeats_succeeded,
@@ -228,8 +265,7 @@ impl Core {
     fn begin_background_work(&self) {
         self.router.mapping().start_polling();
         self.router.start_stats_reset();
-        let beats = heartbeat_loop(
-            Arc::clone(&self.heartbeats),
+        let beats = Arc::clone(&self.heartbeats).run(
             self.brokers.clone(),
             self.router.mapping().clone(),
             self.config.heartbeat_broker_interval,
@@ -237,27 +273,5 @@ impl Core {
         let cancel = self.cancel.clone();
         self.tasks
             .spawn(async move { cancel.run_until_cancelled(beats).await });
-    }
-}
-
-/// Sends heartbeats on the interval, and drops addresses that no route names any more.
-async fn heartbeat_loop(
-    heartbeats: Arc<Heartbeats>,
-    pool: ConnectionPool,
-    mapping: TopicBrokerMapping,
-    interval: Duration,
-) {
-    let mut interval = tokio::time::interval(interval);
-    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        let addresses = mapping.broker_addresses();
-        pool.retain_addresses(|address| addresses.iter().any(|known| &**known == address));
-        let report = heartbeats.beat_all(&pool, addresses).await;
-        debug!(
-            succeeded = report.succeeded.len(),
-            failed = report.failed.len(),
-            "heartbeats sent"
-        );
     }
 }

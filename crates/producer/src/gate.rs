@@ -1,9 +1,12 @@
-//! Admission: a bounded number of sends under way, in order of arrival, until the gate closes.
+//! Admission: a bounded number of sends under way, in order of arrival, until the gate closes; and
+//! how each of them ended.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError};
 use tokio::time::Instant;
+
+use crate::outcome::{Outcome, Outcomes, Tally};
 
 /// Why a send was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub(crate) struct Gate {
     closed: AtomicBool,
     /// Signalled when a place is given back after the gate was closed.
     returned: Notify,
+    /// How all that were inside have ended.
+    ended: Tally,
+    /// How those have ended that were inside when the gate was closed.
+    ended_after_close: Tally,
 }
 
 /// A place among the sends under way, given back when dropped, however the send ends.
@@ -27,13 +34,31 @@ pub(crate) struct Gate {
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
     place: Option<SemaphorePermit<'a>>,
+    outcome: Outcome,
+}
+
+impl Pass<'_> {
+    /// Gives the place back with the send's outcome. A pass that is just dropped counts as
+    /// [`Outcome::Dropped`].
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
+        let gate = self.gate;
+        // Before the place is given back, so that whoever finds the gate empty finds all outcomes.
+        gate.ended.count(self.outcome);
+        if gate.is_closed() {
+            gate.ended_after_close.count(self.outcome);
+        }
         self.place = None;
-        if self.gate.closed.load(Ordering::SeqCst) {
-            self.gate.returned.notify_waiters();
+        // Pairs with the fence in `close`: either the closer sees the place free, or this sees
+        // the gate closed.
+        fence(Ordering::SeqCst);
+        if gate.is_closed() {
+            gate.returned.notify_waiters();
         }
     }
 }
@@ -46,6 +71,8 @@ impl Gate {
             limit,
             closed: AtomicBool::new(false),
             returned: Notify::new(),
+            ended: Tally::default(),
+            ended_after_close: Tally::default(),
         }
     }
 
@@ -57,6 +84,16 @@ impl Gate {
     /// Sends under way.
     pub(crate) fn under_way(&self) -> usize {
         self.limit.saturating_sub(self.places.available_permits())
+    }
+
+    /// How sends that were admitted have ended.
+    pub(crate) fn ended(&self) -> Outcomes {
+        self.ended.snapshot()
+    }
+
+    /// How sends have ended that were under way when the gate was closed.
+    pub(crate) fn ended_after_close(&self) -> Outcomes {
+        self.ended_after_close.snapshot()
     }
 
     /// Waits for a place until `deadline`. Dropped while waiting, nothing is taken.
@@ -74,6 +111,7 @@ impl Gate {
         Ok(Pass {
             gate: self,
             place: Some(place),
+            outcome: Outcome::Dropped,
         })
     }
 
@@ -81,6 +119,7 @@ impl Gate {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.places.close();
+        fence(Ordering::SeqCst);
     }
 
     /// Waits until everybody inside has left. The gate must be closed.
@@ -93,6 +132,10 @@ impl Gate {
             returned.await;
         }
     }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +143,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::routing::remoting::Delivery;
 
     #[tokio::test(start_paused = true)]
     async fn a_full_gate_refuses_at_the_deadline_and_keeps_no_place() {
@@ -122,13 +166,24 @@ mod tests {
         assert_eq!(waiting.unwrap_err(), Refusal::Closed);
         let empty = gate.wait_until_empty();
         tokio::pin!(empty);
-        assert!(futures_poll(&mut empty).await.is_pending());
+        let early = tokio::time::timeout(Duration::from_secs(1), &mut empty).await;
+        assert!(early.is_err(), "one is still inside");
         drop(pass);
         empty.await;
     }
 
-    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
-        std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx)))
-            .await
+    #[tokio::test]
+    async fn outcomes_before_and_after_the_closing_are_told_apart() {
+        let gate = Gate::new(3);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        gate.enter(deadline).await.unwrap().end(Outcome::Acked);
+        let (one, two) = (gate.enter(deadline), gate.enter(deadline));
+        let (one, two) = (one.await.unwrap(), two.await.unwrap());
+        gate.close();
+        one.end(Outcome::Failed(Delivery::Unknown));
+        drop(two);
+        let late = gate.ended_after_close();
+        assert_eq!((late.acked, late.unknown, late.dropped), (0, 1, 1));
+        assert_eq!((late.total(), gate.ended().total()), (2, 3));
     }
 }

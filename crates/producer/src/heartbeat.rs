@@ -5,22 +5,25 @@
 //! interval. They are sent as two-way requests in parallel: only an answer shows that the broker
 //! took it, and a refusal shows wrong credentials early.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::config::routing::TopicBrokerMapping;
 use crate::config::routing::remoting::protocol::{
     HeartbeatData, HeartbeatRequestHeader, UnregisterClientRequestHeader,
 };
 use crate::config::routing::remoting::{
-    Connection, ConnectionHandler, ConnectionPool, ResponseCode,
+    Connection, ConnectionHandler, ConnectionPool, Endpoint, ResponseCode,
 };
 use crate::error::SendFailure;
 
@@ -54,7 +57,7 @@ struct Counts {
 
 impl ConnectionHandler for Heartbeats {
     fn connected(&self, connection: &Connection) {
-        let beat = self.beat(connection.clone());
+        let beat = self.beat(connection.clone(), self.deadline());
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
             tokio::select! {
@@ -91,6 +94,43 @@ impl Heartbeats {
         (succeeded.load(Relaxed), failed.load(Relaxed))
     }
 
+    /// Sends heartbeats on the interval, and drops addresses that no route names any more.
+    ///
+    /// A broker that has not answered yet is left out, so one that hangs delays no other.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        pool: ConnectionPool,
+        mapping: TopicBrokerMapping,
+        interval: Duration,
+    ) {
+        // At the start nothing is due: connections open with a heartbeat.
+        let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beats: JoinSet<Arc<str>> = JoinSet::new();
+        let mut under_way: HashSet<Arc<str>> = HashSet::new();
+        let mut unrouted = HashSet::new();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {
+                    let addresses = mapping.broker_addresses();
+                    unrouted = drop_unrouted(&pool, &addresses, &unrouted);
+                    for address in addresses {
+                        if under_way.insert(Arc::clone(&address)) {
+                            let beat = Arc::clone(&self).beat_at(pool.endpoint(&address));
+                            beats.spawn(async move {
+                                let _ = beat.await;
+                                address
+                            });
+                        }
+                    }
+                }
+                Some(Ok(address)) = beats.join_next() => {
+                    under_way.remove(&address);
+                }
+            }
+        }
+    }
+
     /// Sends one to each of `addresses`, dialling where need be. One broker's failure does not
     /// touch the others.
     pub(crate) async fn beat_all(
@@ -100,18 +140,8 @@ impl Heartbeats {
     ) -> HeartbeatReport {
         let mut beats = JoinSet::new();
         for address in addresses {
-            let (heartbeats, endpoint) = (Arc::clone(self), pool.endpoint(&address));
-            beats.spawn(async move {
-                let deadline = Instant::now() + heartbeats.timeout;
-                let result = match endpoint.connection(deadline).await {
-                    Ok(connection) => heartbeats.beat(connection).await,
-                    Err(error) => {
-                        heartbeats.counts.failed.fetch_add(1, Relaxed);
-                        Err(SendFailure::Connect(error))
-                    }
-                };
-                (address, result)
-            });
+            let beat = Arc::clone(self).beat_at(pool.endpoint(&address));
+            beats.spawn(async move { (address, beat.await) });
         }
         let mut report = HeartbeatReport::default();
         while let Some(beat) = beats.join_next().await {
@@ -123,6 +153,23 @@ impl Heartbeats {
             }
         }
         report
+    }
+
+    /// One heartbeat at one address, dialled if need be.
+    async fn beat_at(self: Arc<Self>, endpoint: Endpoint) -> Result<(), SendFailure> {
+        let deadline = self.deadline();
+        match endpoint.connection(deadline).await {
+            Ok(connection) => self.beat(connection, deadline).await,
+            Err(error) => {
+                debug!(%error, "no heartbeat");
+                self.counts.failed.fetch_add(1, Relaxed);
+                Err(SendFailure::Connect(error))
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
     }
 
     /// Takes the group back from each open connection; returns how many brokers confirmed.
@@ -149,8 +196,9 @@ impl Heartbeats {
     fn beat(
         &self,
         connection: Connection,
+        deadline: Instant,
     ) -> impl Future<Output = Result<(), SendFailure>> + Send + use<> {
-        let (body, deadline) = (self.body.clone(), Instant::now() + self.timeout);
+        let body = self.body.clone();
         let counts = Arc::clone(&self.counts);
         async move {
             let request = connection.request(&HeartbeatRequestHeader, &body, deadline);
@@ -165,11 +213,34 @@ impl Heartbeats {
             match &result {
                 Ok(()) => counts.succeeded.fetch_add(1, Relaxed),
                 Err(failure) => {
-                    warn!(broker = connection.peer(), %failure, "heartbeat failed");
+                    let failure = failure.with_causes();
+                    warn!(broker = connection.peer(), failure, "heartbeat failed");
                     counts.failed.fetch_add(1, Relaxed)
                 }
             };
             result
         }
     }
+}
+
+/// Closes connections to addresses that no route named in the last round either, and returns those
+/// that none names in this one. Two rounds, so that an address whose route came a moment ago
+/// keeps its new connection.
+fn drop_unrouted(
+    pool: &ConnectionPool,
+    routed: &[Arc<str>],
+    unrouted_before: &HashSet<Box<str>>,
+) -> HashSet<Box<str>> {
+    let unrouted = RefCell::new(HashSet::new());
+    pool.retain_addresses(|address| {
+        if routed.iter().any(|known| &**known == address) {
+            return true;
+        }
+        let keep = !unrouted_before.contains(address);
+        if keep {
+            unrouted.borrow_mut().insert(Box::from(address));
+        }
+        keep
+    });
+    unrouted.into_inner()
 }

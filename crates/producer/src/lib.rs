@@ -1,15 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod blame;
 mod blocking;
 mod builder;
 mod client_id;
 mod core;
+mod deadline;
 mod error;
 mod gate;
 mod heartbeat;
 mod lifecycle;
 mod options;
+mod outcome;
 mod pipeline;
 mod preheat;
 mod producer;

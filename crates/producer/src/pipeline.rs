@@ -9,27 +9,24 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::attempt::Attempt;
+use crate::blame::incident;
 use crate::config::routing::remoting::message::{MessageId, SystemClock, WallClock};
 use crate::config::routing::remoting::protocol::{
     SendMessageRequestHeader, SendMessageResponseHeader,
 };
-use crate::config::routing::remoting::{
-    CloseReason, ConnectFailure, Delivery, HealthEffect, Message, RequestFailure, ResponseClass,
-};
+use crate::config::routing::remoting::{Delivery, Message, ResponseClass};
 use crate::config::routing::{
-    Incident, KeyedFailover, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError,
-    TopicEntry,
+    KeyedFailover, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError, TopicEntry,
 };
 use crate::core::Core;
+use crate::deadline;
 use crate::error::{SendError, SendFailure};
 use crate::gate::{Pass, Refusal};
 use crate::lifecycle::State;
 use crate::options::{SendOptions, Target};
+use crate::outcome::Outcome;
 use crate::receipt::{SendReceipt, SendStatus};
 use crate::retry::{Next, RetryState};
-
-/// A broker is not blamed for silence that lasted less than this: the caller was too impatient.
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Whether an answer is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +64,8 @@ struct Send<'a> {
     id: Option<MessageId>,
     /// When the message was stamped, in milliseconds since 1970.
     born: i64,
+    /// What a selector chose. It is asked once, so that a retry does not move the message.
+    selected: Option<MessageQueue>,
     attempts: Vec<Attempt>,
 }
 
@@ -78,11 +77,15 @@ impl Core {
         options: &SendOptions,
     ) -> Result<SendReceipt, SendError> {
         let mut send = Send::new(self, message, options, Mode::TwoWay);
-        let outcome = match send.run().await {
-            Ok((_pass, delivered)) => send.receipt(delivered),
+        let pass = send.admit().await.map_err(|cause| send.refused(cause))?;
+        let outcome = match send.deliver().await {
+            Ok(delivered) => send.receipt(delivered),
             Err(cause) => Err(send.error(cause)),
         };
-        self.counters.record(&outcome);
+        pass.end(match &outcome {
+            Ok(_) => Outcome::Acked,
+            Err(error) => Outcome::Failed(error.delivery()),
+        });
         outcome
     }
 
@@ -93,14 +96,15 @@ impl Core {
         options: &SendOptions,
     ) -> Result<MessageId, SendError> {
         let mut send = Send::new(self, message, options, Mode::OneWay);
-        let outcome = match send.run().await {
-            Ok((_pass, delivered)) => send.written(&delivered),
+        let pass = send.admit().await.map_err(|cause| send.refused(cause))?;
+        let outcome = match send.deliver().await {
+            Ok(delivered) => send.written(&delivered),
             Err(cause) => Err(send.error(cause)),
         };
-        match &outcome {
-            Ok(_) => self.counters.count_oneway(),
-            Err(error) => self.counters.record_failure(error),
-        }
+        pass.end(match &outcome {
+            Ok(_) => Outcome::OnewayWritten,
+            Err(error) => Outcome::Failed(error.delivery()),
+        });
         outcome
     }
 }
@@ -115,77 +119,66 @@ impl<'a> Send<'a> {
             options,
             mode,
             began,
-            deadline: began + timeout,
+            deadline: deadline::after(began, timeout),
             id: None,
             born: 0,
+            selected: None,
             attempts: Vec::new(),
         }
     }
 
-    async fn run(&mut self) -> Result<(Pass<'a>, Delivered), SendFailure> {
-        let config = &self.core.config;
-        let state = self.core.state.get();
+    /// Checks the message, waits for a place and stamps the message.
+    async fn admit(&mut self) -> Result<Pass<'a>, SendFailure> {
+        let (core, config) = (self.core, &self.core.config);
+        let state = core.state.get();
         if state != State::Running {
             return Err(SendFailure::State(state));
         }
         self.message
             .check_limits(config.max_message_size, config.property_margin.as_usize())
             .map_err(SendFailure::Message)?;
-        let pass = match self.core.gate.enter(self.deadline).await {
+        let pass = match core.gate.enter(self.deadline).await {
             Ok(pass) => pass,
-            Err(Refusal::Closed) => return Err(SendFailure::State(self.core.state.get())),
+            Err(Refusal::Closed) => return Err(SendFailure::State(core.state.get())),
             Err(Refusal::Full) => {
-                let limit = self.core.gate.limit();
+                let limit = core.gate.limit();
                 return Err(SendFailure::QueueFull { limit });
             }
         };
         let born = SystemClock.epoch_millis();
-        let id = self.core.ids.next_id_at(born);
-        self.id = Some(id);
+        self.id = Some(core.ids.next_id_at(born));
         // Saturates in the year 292 278 994.
         self.born = i64::try_from(born).unwrap_or(i64::MAX);
-        let delivered = self.deliver(&id).await?;
-        Ok((pass, delivered))
+        Ok(pass)
     }
 
     /// Attempts until the message is stored or there is no point in going on.
-    async fn deliver(&mut self, id: &MessageId) -> Result<Delivered, SendFailure> {
+    async fn deliver(&mut self) -> Result<Delivered, SendFailure> {
         let core = self.core;
-        let mapping = core.router.mapping();
-        let entry = mapping
-            .topic(self.message.topic(), self.deadline)
-            .await
-            .map_err(SendFailure::Routing)?;
-        let retry_times = core.config.retry_times;
-        let mut retry = RetryState::new(self.deadline, retry_times);
+        let mut entry = self.topic().await?;
+        let mut retry = RetryState::new(self.deadline, core.config.retry_times);
         let mut cause = SendFailure::Deadline;
-        let mut only_elsewhere = false;
-        // A receipt with a weaker promise than asked for, kept while a better one is tried for.
-        let mut weaker: Option<Delivered> = None;
+        // A receipt with a weaker promise than asked for, kept while a better one is tried for,
+        // and the place of its attempt.
+        let mut weaker: Option<(usize, Delivered)> = None;
         while retry.may_try(Instant::now()) {
-            let routing = match self.choose(&entry, retry.tried()).await {
-                Ok(routing) => routing,
-                // What the last attempt met says more than that there is nowhere else to go.
-                Err(_) if !self.attempts.is_empty() => break,
-                Err(error) => return Err(SendFailure::Routing(error)),
-            };
-            let broker = Arc::clone(routing.broker().name());
-            if retry.tried().contains(&broker) {
-                if only_elsewhere || weaker.is_some() {
+            let routing = match self.next_place(&mut entry, &mut retry).await {
+                Ok(Some(routing)) => routing,
+                Ok(None) => break,
+                Err(failure) => {
+                    // What an attempt met says more than that there is nowhere else to go.
+                    if self.attempts.is_empty() || matches!(failure, SendFailure::Shutdown) {
+                        cause = failure;
+                    }
                     break;
                 }
-                let jitter = rand::rng().random::<f64>();
-                let Some(pause) = retry.pause(Instant::now(), jitter) else {
-                    break;
-                };
-                tokio::time::sleep(pause).await;
-            }
+            };
             let elsewhere = self.may_go_elsewhere(&routing, retry.tried());
             let began = Instant::now();
             let until = retry.begin_attempt(began, elsewhere);
-            let result = self.attempt(&routing, id, until).await;
+            let result = self.attempt(&routing, until).await;
             let mut attempt = self.note(&routing, began);
-            match result {
+            let failure = match result {
                 Ok(stored) => {
                     let latency = attempt.elapsed;
                     core.router
@@ -194,6 +187,10 @@ impl<'a> Send<'a> {
                         stored.status == SendStatus::SendOk
                             || !core.config.retry_another_broker_when_not_store_ok
                     });
+                    if !strong {
+                        retry.stored(routing.broker().name());
+                        self.attempts.push(attempt.clone());
+                    }
                     let delivered = Delivered {
                         routing,
                         stored,
@@ -202,79 +199,130 @@ impl<'a> Send<'a> {
                     if strong {
                         return Ok(delivered);
                     }
-                    retry.avoid(&broker);
-                    if let Some(earlier) = weaker.replace(delivered) {
-                        self.attempts.push(earlier.attempt);
-                    }
+                    weaker = Some((self.attempts.len() - 1, delivered));
+                    continue;
                 }
-                Err(failure) => {
-                    self.blame(&routing, &failure, attempt.elapsed);
-                    attempt.failure = Some(failure.clone());
-                    self.attempts.push(attempt);
-                    if self.mode == Mode::OneWay && failure.delivery() != Delivery::NotSent {
-                        return Err(failure);
-                    }
-                    let next = retry.failed(&broker, &failure);
-                    cause = failure;
-                    match next {
-                        Next::GiveUp => break,
-                        Next::Again {
-                            refresh,
-                            only_elsewhere: elsewhere,
-                        } => {
-                            only_elsewhere = elsewhere;
-                            self.renew_route(&entry, &routing, refresh).await;
-                        }
-                    }
+                Err(failure) => failure,
+            };
+            self.blame(&routing, &failure, until.duration_since(began));
+            attempt.failure = Some(failure.clone());
+            self.attempts.push(attempt);
+            let may_be_written = failure.delivery() != Delivery::NotSent;
+            let next = retry.failed(routing.broker().name(), &failure);
+            cause = failure;
+            match next {
+                // A second copy of a one-way message could not be told from the first.
+                Next::Again { .. } if self.mode == Mode::OneWay && may_be_written => break,
+                Next::Again { .. } if core.cancel.is_cancelled() => {
+                    cause = SendFailure::Shutdown;
+                    break;
                 }
+                Next::Again { refresh } => self.renew_route(&entry, &routing, refresh).await,
+                Next::GiveUp => break,
             }
         }
-        weaker.ok_or(cause)
+        let (place, delivered) = weaker.ok_or(cause)?;
+        // It is the one that brought the receipt after all.
+        self.attempts.remove(place);
+        Ok(delivered)
     }
 
-    /// Chooses queue and broker of the next attempt.
+    /// The topic with a route.
+    async fn topic(&self) -> Result<Arc<TopicEntry>, SendFailure> {
+        let mapping = self.core.router.mapping();
+        mapping
+            .topic(self.message.topic(), self.deadline)
+            .await
+            .map_err(SendFailure::Routing)
+    }
+
+    /// Where the next attempt goes, after a pause if that broker failed before; nothing if no
+    /// broker is left that may do better.
+    async fn next_place(
+        &mut self,
+        entry: &mut Arc<TopicEntry>,
+        retry: &mut RetryState,
+    ) -> Result<Option<Routing>, SendFailure> {
+        let mut routing = self.choose(entry, retry.tried()).await?;
+        if !retry.tried().contains(routing.broker().name()) {
+            return Ok(Some(routing));
+        }
+        if !retry.ruled_out().is_empty() {
+            // All were tried; some of them may do better in a moment.
+            routing = self.choose(entry, retry.ruled_out()).await?;
+        }
+        if retry.is_stored() || retry.ruled_out().contains(routing.broker().name()) {
+            return Ok(None);
+        }
+        let jitter = rand::rng().random::<f64>();
+        let Some(pause) = retry.pause(Instant::now(), jitter) else {
+            return Ok(None);
+        };
+        let pause = tokio::time::sleep(pause);
+        match self.core.cancel.run_until_cancelled(pause).await {
+            Some(()) => Ok(Some(routing)),
+            None => Err(SendFailure::Shutdown),
+        }
+    }
+
+    /// Chooses queue and broker, with a new route if the one at hand was dropped from the cache.
     async fn choose(
-        &self,
-        entry: &Arc<TopicEntry>,
-        tried: &[Arc<str>],
-    ) -> Result<Routing, RoutingError> {
-        let router = &self.core.router;
-        let request = RouteRequest::of(self.message).avoiding(tried);
-        let now = Instant::now();
-        match &self.options.target {
-            Target::Strategy => router.route(entry, &request, now),
-            Target::Queue(queue) => router.route(entry, &request.to_queue(queue), now),
-            Target::Selector(selector, argument) => {
-                let request = request.with_selector(&**selector, argument);
-                router.route(entry, &request, now)
-            }
-            Target::AsyncSelector(selector, argument) => {
-                let choice = router.route_async(entry, self.message, &**selector, argument, now);
-                match tokio::time::timeout_at(self.deadline, choice).await {
-                    Ok(choice) => choice,
-                    Err(_) => Err(RoutingError::DeadlineExceeded {
-                        topic: Arc::clone(entry.topic()),
-                    }),
+        &mut self,
+        entry: &mut Arc<TopicEntry>,
+        avoid: &[Arc<str>],
+    ) -> Result<Routing, SendFailure> {
+        loop {
+            match self.decide(entry, avoid).await {
+                Err(SendFailure::Routing(RoutingError::RouteRemoved { .. }))
+                    if Instant::now() < self.deadline =>
+                {
+                    *entry = self.topic().await?;
                 }
+                decided => return decided,
             }
         }
+    }
+
+    async fn decide(
+        &mut self,
+        entry: &TopicEntry,
+        avoid: &[Arc<str>],
+    ) -> Result<Routing, SendFailure> {
+        let router = &self.core.router;
+        let request = RouteRequest::of(self.message).avoiding(avoid);
+        let now = Instant::now();
+        let routing = match (&self.options.target, &self.selected) {
+            (Target::Strategy, _) => return route(router.route(entry, &request, now)),
+            (Target::Queue(queue), _) | (_, Some(queue)) => {
+                return route(router.route(entry, &request.to_queue(queue), now));
+            }
+            (Target::Selector(selector, argument), None) => {
+                let request = request.with_selector(&**selector, argument);
+                route(router.route(entry, &request, now))?
+            }
+            (Target::AsyncSelector(selector, argument), None) => {
+                let choice = router.route_async(entry, self.message, &**selector, argument, now);
+                let choice = self.core.cancel.run_until_cancelled(choice);
+                match tokio::time::timeout_at(self.deadline, choice).await {
+                    Ok(Some(choice)) => route(choice)?,
+                    Ok(None) => return Err(SendFailure::Shutdown),
+                    Err(_) => return Err(SendFailure::Deadline),
+                }
+            }
+        };
+        self.selected = Some(routing.queue().clone());
+        Ok(routing)
     }
 
     /// One try at one broker.
     async fn attempt(
         &self,
         routing: &Routing,
-        id: &MessageId,
         until: Instant,
     ) -> Result<Option<Stored>, SendFailure> {
         let endpoint = self.core.brokers.endpoint(routing.address());
-        let connection = match endpoint.current() {
-            Some(connection) => connection,
-            None => endpoint
-                .connection(until)
-                .await
-                .map_err(SendFailure::Connect)?,
-        };
+        let connection = endpoint.connection(until).await;
+        let connection = connection.map_err(SendFailure::Connect)?;
         let queue = routing.queue();
         let mut header = SendMessageRequestHeader::new(
             &self.core.group,
@@ -287,7 +335,7 @@ impl<'a> Send<'a> {
         header.default_topic_queue_nums = queues.unwrap_or(i32::MAX);
         header.flag = self.message.flag();
         header.properties = self.message.properties().as_wire();
-        header.unique_key = Some(id.as_str());
+        header.unique_key = self.id.as_ref().map(MessageId::as_str);
         // A static topic's queue bears a name of its own; the broker answers to its real one.
         header.broker_name = Some(routing.broker().name());
         let body = self.message.body();
@@ -327,52 +375,30 @@ impl<'a> Send<'a> {
         }
     }
 
-    /// Tells routing about a failure, if it is the broker's own.
-    fn blame(&self, routing: &Routing, failure: &SendFailure, elapsed: Duration) {
-        let incident = match failure {
-            SendFailure::Refused { code, remark } => {
-                let class = ResponseClass::of(*code, Some(remark));
-                (class.health() == HealthEffect::Failure).then_some(Incident::Single)
-            }
-            SendFailure::Answer(_) => Some(Incident::Single),
-            SendFailure::Request(error) => match error.failure() {
-                RequestFailure::Frame(_) | RequestFailure::PendingFull { .. } => None,
-                // We closed it, or the broker left in good order.
-                RequestFailure::ConnectionLost(reason)
-                    if matches!(**reason, CloseReason::Local | CloseReason::GoAway) =>
-                {
-                    None
-                }
-                RequestFailure::DeadlineExceeded | RequestFailure::WriteBufferFull
-                    if elapsed < PATIENCE =>
-                {
-                    None
-                }
-                _ => Some(Incident::of_request(error)),
-            },
-            SendFailure::Connect(error) => match error.failure() {
-                ConnectFailure::PoolClosed => None,
-                ConnectFailure::DeadlineExceeded if elapsed < PATIENCE => None,
-                _ => Some(Incident::of_connect(error)),
-            },
-            _ => None,
-        };
+    /// Tells routing about the failure of an attempt that was given `time`, if it is the broker's
+    /// own.
+    fn blame(&self, routing: &Routing, failure: &SendFailure, time: Duration) {
+        let text = failure.with_causes();
         let broker = routing.broker();
-        debug!(broker = %broker.name(), address = %broker.address(), %failure, "attempt failed");
-        if let Some(incident) = incident {
-            let error = failure.to_string();
+        debug!(broker = %broker.name(), address = %broker.address(), failure = text, "attempt failed");
+        if let Some(incident) = incident(failure, time) {
             self.core
                 .router
-                .report_routing_failure(routing, &incident, &error, Instant::now());
+                .report_routing_failure(routing, &incident, &text, Instant::now());
         }
     }
 
     /// Fetches the route anew, at once if it was at fault, else in the background.
-    async fn renew_route(&self, entry: &Arc<TopicEntry>, routing: &Routing, refresh: bool) {
+    async fn renew_route(&mut self, entry: &Arc<TopicEntry>, routing: &Routing, refresh: bool) {
         let mapping = self.core.router.mapping();
         if refresh {
-            // Without a newer route the next attempt uses the one at hand.
-            if let Err(error) = mapping.force_refresh(entry.topic(), self.deadline).await {
+            // The selector chose from a route that was wrong.
+            self.selected = None;
+            // Without a newer route the next attempt uses the one at hand, in the other half of
+            // the time.
+            let now = Instant::now();
+            let until = now + self.deadline.saturating_duration_since(now) / 2;
+            if let Err(error) = mapping.force_refresh(entry.topic(), until).await {
                 debug!(topic = %entry.topic(), %error, "route not refreshed");
             }
         } else {
@@ -391,6 +417,7 @@ impl<'a> Send<'a> {
             // Two-way attempts always bring an answer, and ids are given before the first one.
             return Err(self.error(SendFailure::Deadline));
         };
+        self.core.count_retries(self.attempts.len());
         let latency = self.began.elapsed();
         let mut queue = routing.queue().clone();
         if queue.queue_id() != stored.queue_id {
@@ -418,13 +445,23 @@ impl<'a> Send<'a> {
     }
 
     fn written(&mut self, delivered: &Delivered) -> Result<MessageId, SendError> {
+        self.core.count_retries(self.attempts.len());
         if self.core.config.debug_enabled {
             debug!(message_id = ?self.id, queue = %delivered.routing.queue(), "message written");
         }
         self.id.ok_or_else(|| self.error(SendFailure::Deadline))
     }
 
+    /// The error of a send that was not admitted.
+    #[cold]
+    fn refused(&mut self, cause: SendFailure) -> SendError {
+        self.core.count_refusal();
+        self.error(cause)
+    }
+
     fn error(&mut self, cause: SendFailure) -> SendError {
+        self.core
+            .count_retries(self.attempts.len().saturating_sub(1));
         let error = SendError::new(
             Arc::clone(self.message.topic_shared()),
             self.id,
@@ -453,4 +490,8 @@ impl<'a> Send<'a> {
                 .filter_map(|queue| queue.broker())
                 .any(|broker| broker.name() != here && !tried.contains(broker.name()))
     }
+}
+
+fn route(routing: Result<Routing, RoutingError>) -> Result<Routing, SendFailure> {
+    routing.map_err(SendFailure::Routing)
 }

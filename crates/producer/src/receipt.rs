@@ -109,7 +109,7 @@ impl SendReceipt {
         self.latency
     }
 
-    /// Every attempt in order; the last one brought this receipt.
+    /// Every attempt; the last one brought this receipt, the others are in their order.
     pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
         self.earlier_attempts.iter().chain([&self.attempt])
     }

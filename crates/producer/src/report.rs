@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use crate::stats::Outcomes;
+use crate::outcome::Outcomes;
 
 /// How a shutdown went. Every call of `shutdown` returns the same report.
+///
+/// Every send that was under way is counted once: `under_way` is the sum of `acked`, `rejected`,
+/// `not_sent`, `unknown`, `oneway_written`, `dropped` and `unresolved`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Sends under way when the shutdown began.
+    /// Sends under way when the shutdown began. Those refused since are not among them.
     pub under_way: usize,
-    /// Of those, messages acknowledged before the deadline.
+    /// Of those, messages acknowledged.
     pub acked: u64,
     /// Of those, messages a broker refused.
     pub rejected: u64,
@@ -20,8 +23,12 @@ pub struct ShutdownReport {
     pub unknown: u64,
     /// Of those, one-way messages written.
     pub oneway_written: u64,
-    /// Sends that the deadline cut off; each still reports its own outcome to its caller, and is
-    /// counted above where that happened before the shutdown ended.
+    /// Of those, sends that their callers dropped; their messages may be stored.
+    pub dropped: u64,
+    /// Of those, sends that had no outcome when the shutdown ended; their callers still get one.
+    pub unresolved: usize,
+    /// Sends that had no outcome when the time for waiting was over, and were cut off. Each is
+    /// counted above by what became of it.
     pub abandoned: usize,
     /// Brokers that confirmed that the producer has left.
     pub unregistered: usize,
@@ -30,19 +37,25 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether every send under way had its outcome before the deadline.
+    /// Whether every send under way could end by itself.
     #[must_use]
     pub const fn is_drained(&self) -> bool {
         self.abandoned == 0
     }
 
-    /// Adds what ended between two moments.
-    pub(crate) fn with_outcomes(mut self, before: Outcomes, after: Outcomes) -> Self {
-        self.acked = after.acked.saturating_sub(before.acked);
-        self.rejected = after.rejected.saturating_sub(before.rejected);
-        self.not_sent = after.not_sent.saturating_sub(before.not_sent);
-        self.unknown = after.unknown.saturating_sub(before.unknown);
-        self.oneway_written = after.oneway_written.saturating_sub(before.oneway_written);
-        self
+    /// The report of sends that ended since the shutdown began, and of those that have not.
+    pub(crate) fn of(ended: Outcomes, unresolved: usize) -> Self {
+        let total = usize::try_from(ended.total()).unwrap_or(usize::MAX);
+        Self {
+            under_way: total.saturating_add(unresolved),
+            acked: ended.acked,
+            rejected: ended.rejected,
+            not_sent: ended.not_sent,
+            unknown: ended.unknown,
+            oneway_written: ended.oneway_written,
+            dropped: ended.dropped,
+            unresolved,
+            ..Self::default()
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::routing::remoting::{ConnectFailure, RequestFailure, ResponseClass, RetryRule};
+use crate::config::routing::remoting::{RequestFailure, ResponseClass, RetryRule};
 use crate::error::SendFailure;
 
 /// Least share of the budget that an attempt gets, so that many attempts do not starve each other.
@@ -25,13 +25,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(800);
 pub(crate) enum Next {
     /// The send has failed.
     GiveUp,
-    /// Try again, on another broker if there is one. If there is none, the same broker is tried
-    /// after a pause.
+    /// Try again, on another broker if there is one. If there is none, one that was tried is tried
+    /// after a pause, unless it was ruled out.
     Again {
         /// The route is to be fetched anew before.
         refresh: bool,
-        /// Without another broker, give up.
-        only_elsewhere: bool,
     },
 }
 
@@ -40,11 +38,18 @@ pub(crate) enum Next {
 pub(crate) struct RetryState {
     deadline: Instant,
     attempts_left: u32,
+    is_first: bool,
     pauses: u32,
-    /// A rule that holds once per send has been used.
-    used_once: bool,
-    /// Names of brokers that failed, to be avoided.
+    /// An error that is passed on to another broker once per send has been.
+    passed_on: bool,
+    /// A stale route, which is refreshed once per send, has been.
+    refreshed: bool,
+    /// Some broker has stored the message.
+    is_stored: bool,
+    /// Names of brokers that were tried, to be avoided.
     tried: Vec<Arc<str>>,
+    /// Those of them that must not be tried again.
+    ruled_out: Vec<Arc<str>>,
 }
 
 impl RetryState {
@@ -53,9 +58,13 @@ impl RetryState {
         Self {
             deadline,
             attempts_left: retry_times.saturating_add(1),
+            is_first: true,
             pauses: 0,
-            used_once: false,
+            passed_on: false,
+            refreshed: false,
+            is_stored: false,
             tried: Vec::new(),
+            ruled_out: Vec::new(),
         }
     }
 
@@ -63,14 +72,29 @@ impl RetryState {
         &self.tried
     }
 
+    pub(crate) fn ruled_out(&self) -> &[Arc<str>] {
+        &self.ruled_out
+    }
+
+    /// Whether the message is stored, if not as safely as asked for.
+    pub(crate) const fn is_stored(&self) -> bool {
+        self.is_stored
+    }
+
     /// Whether another attempt is allowed and worth beginning.
     pub(crate) fn may_try(&self, now: Instant) -> bool {
-        self.attempts_left > 0 && now + MIN_REMAINING < self.deadline
+        let worthwhile = if self.is_first {
+            now
+        } else {
+            now + MIN_REMAINING
+        };
+        self.attempts_left > 0 && worthwhile < self.deadline
     }
 
     /// Counts an attempt and gives its deadline. If another broker could still be tried, a hung
     /// one gets only its share of what is left.
     pub(crate) fn begin_attempt(&mut self, now: Instant, other_broker_exists: bool) -> Instant {
+        self.is_first = false;
         let left = self.attempts_left.max(1);
         self.attempts_left = self.attempts_left.saturating_sub(1);
         if left == 1 || !other_broker_exists {
@@ -81,44 +105,46 @@ impl RetryState {
         now + share
     }
 
-    /// Has later attempts avoid a broker while another exists.
-    pub(crate) fn avoid(&mut self, broker: &Arc<str>) {
-        if !self.tried.contains(broker) {
-            self.tried.push(Arc::clone(broker));
-        }
+    /// Takes note that a broker stored the message: the only further attempt that makes sense is
+    /// one at a broker that was not tried yet.
+    pub(crate) fn stored(&mut self, broker: &Arc<str>) {
+        self.is_stored = true;
+        add(&mut self.tried, broker);
     }
 
     /// Takes note of a failed attempt and says what follows.
     pub(crate) fn failed(&mut self, broker: &Arc<str>, failure: &SendFailure) -> Next {
-        self.avoid(broker);
-        let again = |refresh, only_elsewhere| Next::Again {
-            refresh,
-            only_elsewhere,
-        };
+        add(&mut self.tried, broker);
+        let again = |refresh| Next::Again { refresh };
         match failure {
             SendFailure::Refused { code, remark } => {
                 match ResponseClass::of(*code, Some(remark)).retry() {
-                    RetryRule::Elsewhere => again(false, false),
-                    RetryRule::OtherBroker => again(false, true),
-                    RetryRule::OtherBrokerOnce => self.once(again(false, true)),
+                    RetryRule::Elsewhere => again(false),
+                    RetryRule::OtherBroker => {
+                        add(&mut self.ruled_out, broker);
+                        again(false)
+                    }
+                    RetryRule::OtherBrokerOnce => {
+                        add(&mut self.ruled_out, broker);
+                        once(&mut self.passed_on, again(false))
+                    }
                     RetryRule::RefreshRouteThenAgain => {
                         // The route was at fault, not the broker.
                         self.tried.retain(|tried| tried != broker);
-                        self.once(again(true, false))
+                        once(&mut self.refreshed, again(true))
                     }
-                    RetryRule::RefreshRouteThenOtherBroker => again(true, true),
+                    RetryRule::RefreshRouteThenOtherBroker => {
+                        add(&mut self.ruled_out, broker);
+                        again(true)
+                    }
                     _ => Next::GiveUp,
                 }
             }
             SendFailure::Request(error) => match error.failure() {
                 RequestFailure::Frame(_) => Next::GiveUp,
-                _ => again(false, false),
+                _ => again(false),
             },
-            SendFailure::Connect(error) => match error.failure() {
-                ConnectFailure::PoolClosed => Next::GiveUp,
-                _ => again(false, false),
-            },
-            SendFailure::Answer(_) => again(false, false),
+            SendFailure::Answer(_) | SendFailure::Connect(_) => again(false),
             _ => Next::GiveUp,
         }
     }
@@ -133,13 +159,20 @@ impl RetryState {
         let pause = full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         (now + pause + MIN_REMAINING < self.deadline).then_some(pause)
     }
+}
 
-    fn once(&mut self, next: Next) -> Next {
-        if std::mem::replace(&mut self.used_once, true) {
-            Next::GiveUp
-        } else {
-            next
-        }
+fn add(names: &mut Vec<Arc<str>>, name: &Arc<str>) {
+    if !names.contains(name) {
+        names.push(Arc::clone(name));
+    }
+}
+
+/// `next` the first time, then never again.
+fn once(used: &mut bool, next: Next) -> Next {
+    if std::mem::replace(used, true) {
+        Next::GiveUp
+    } else {
+        next
     }
 }
 
@@ -183,10 +216,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_attempt_begins_with_nothing_left_of_the_budget() {
-        let state = state(5);
+        let mut state = state(5);
         let now = Instant::now();
+        let late = now + Duration::from_millis(2996);
+        assert!(state.may_try(late), "the first attempt is always made");
+        assert!(!state.may_try(now + Duration::from_secs(3)));
+        state.begin_attempt(now, true);
         assert!(state.may_try(now));
-        assert!(!state.may_try(now + Duration::from_millis(2996)));
+        assert!(!state.may_try(late));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unclear_error_is_passed_on_once_and_rules_the_broker_out() {
+        let (one, two): (Arc<str>, Arc<str>) = (Arc::from("a"), Arc::from("b"));
+        let mut state = state(9);
+        let stale = refused(29, "request queueId[9] is illegal");
+        assert_eq!(state.failed(&one, &stale), Next::Again { refresh: true });
+        let unclear = refused(1, "boom");
+        assert_eq!(
+            state.failed(&one, &unclear),
+            Next::Again { refresh: false },
+            "the stale route was another matter"
+        );
+        assert_eq!(state.ruled_out(), [Arc::clone(&one)]);
+        assert_eq!(
+            state.failed(&two, &refused(2, "busy")),
+            Next::Again { refresh: false }
+        );
+        assert_eq!(state.ruled_out(), [one]);
+        assert_eq!(state.failed(&two, &unclear), Next::GiveUp);
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,25 +268,13 @@ mod tests {
         let broker: Arc<str> = Arc::from("a");
         let mut busy = state(5);
         let next = busy.failed(&broker, &refused(2, "[REJECTREQUEST]"));
-        assert_eq!(
-            next,
-            Next::Again {
-                refresh: false,
-                only_elsewhere: false
-            }
-        );
+        assert_eq!(next, Next::Again { refresh: false });
         assert_eq!(busy.tried(), std::slice::from_ref(&broker));
 
         let mut stale = state(5);
         let moved = refused(29, "request queueId[9] is illegal");
         let next = stale.failed(&broker, &moved);
-        assert_eq!(
-            next,
-            Next::Again {
-                refresh: true,
-                only_elsewhere: false
-            }
-        );
+        assert_eq!(next, Next::Again { refresh: true });
         assert!(stale.tried().is_empty());
         assert_eq!(stale.failed(&broker, &moved), Next::GiveUp, "only once");
     }

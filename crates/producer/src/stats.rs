@@ -1,12 +1,9 @@
 //! What a producer has done, in numbers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::config::routing::remoting::{Delivery, NetworkStats};
-use crate::error::SendError;
+use crate::config::routing::remoting::NetworkStats;
 use crate::lifecycle::State;
-use crate::receipt::SendReceipt;
 
 /// A snapshot of a producer's statistics (pyrocketmq: `get_stats`).
 #[derive(Debug, Clone)]
@@ -24,12 +21,15 @@ pub struct ProducerStats {
     pub total_failed: u64,
     /// Messages a broker refused.
     pub rejected: u64,
-    /// Messages of which no byte left this process.
+    /// Messages of which no byte left this process, those refused for the producer's state or the
+    /// message's own faults included.
     pub not_sent: u64,
     /// Messages that may be stored although no receipt came.
     pub unknown: u64,
     /// One-way messages written; whether a broker stored them cannot be known.
     pub oneway_written: u64,
+    /// Sends under way that their callers dropped; their messages may be stored.
+    pub dropped: u64,
     /// Attempts beyond the first of their send.
     pub retries: u64,
     /// Sends under way now.
@@ -55,70 +55,5 @@ impl ProducerStats {
             return 1.0;
         }
         self.total_sent as f64 / ended as f64
-    }
-}
-
-/// Counters of a producer.
-#[derive(Debug, Default)]
-pub(crate) struct SendCounters {
-    acked: AtomicU64,
-    rejected: AtomicU64,
-    not_sent: AtomicU64,
-    unknown: AtomicU64,
-    oneway_written: AtomicU64,
-    retries: AtomicU64,
-}
-
-/// The counters at one moment.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Outcomes {
-    pub(crate) acked: u64,
-    pub(crate) rejected: u64,
-    pub(crate) not_sent: u64,
-    pub(crate) unknown: u64,
-    pub(crate) oneway_written: u64,
-}
-
-impl SendCounters {
-    pub(crate) fn record(&self, outcome: &Result<SendReceipt, SendError>) {
-        match outcome {
-            Ok(receipt) => {
-                self.acked.fetch_add(1, Relaxed);
-                let retries = receipt.earlier_attempts.len();
-                if retries > 0 {
-                    self.retries.fetch_add(retries as u64, Relaxed);
-                }
-            }
-            Err(error) => self.record_failure(error),
-        }
-    }
-
-    pub(crate) fn count_oneway(&self) {
-        self.oneway_written.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn record_failure(&self, error: &SendError) {
-        let counter = match error.delivery() {
-            Delivery::NotSent => &self.not_sent,
-            Delivery::Rejected => &self.rejected,
-            Delivery::Unknown => &self.unknown,
-        };
-        counter.fetch_add(1, Relaxed);
-        let retries = error.attempts().len().saturating_sub(1);
-        self.retries.fetch_add(retries as u64, Relaxed);
-    }
-
-    pub(crate) fn retries(&self) -> u64 {
-        self.retries.load(Relaxed)
-    }
-
-    pub(crate) fn outcomes(&self) -> Outcomes {
-        Outcomes {
-            acked: self.acked.load(Relaxed),
-            rejected: self.rejected.load(Relaxed),
-            not_sent: self.not_sent.load(Relaxed),
-            unknown: self.unknown.load(Relaxed),
-            oneway_written: self.oneway_written.load(Relaxed),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! Why one attempt, or a send before its first attempt, failed.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use super::ErrorKind;
@@ -49,6 +50,9 @@ pub enum SendFailure {
     /// No queue could be chosen.
     #[error("no route")]
     Routing(#[source] RoutingError),
+    /// The producer was shut down, and the time for what was under way was over.
+    #[error("producer was shut down meanwhile")]
+    Shutdown,
     /// The producer takes no messages in its state.
     #[error("producer is {0}")]
     State(State),
@@ -76,6 +80,7 @@ impl SendFailure {
         match self {
             Self::Answer(_) => ErrorKind::Serialization,
             Self::Blocking(BlockingFailure::Stalled) | Self::Deadline => ErrorKind::Timeout,
+            Self::Blocking(BlockingFailure::WouldDeadlock) => ErrorKind::Blocking,
             Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
             Self::Connect(_) => ErrorKind::BrokerNotAvailable,
             Self::Message(_) => ErrorKind::MessageValidation,
@@ -94,10 +99,11 @@ impl SendFailure {
                     NameServerError::InvalidRoute { .. } => ErrorKind::RouteUpdate,
                     _ => ErrorKind::NameServer,
                 },
-                RoutingError::Closed => ErrorKind::NotRunning,
+                RoutingError::Closed => ErrorKind::Shutdown,
                 RoutingError::DeadlineExceeded { .. } => ErrorKind::Timeout,
                 _ => ErrorKind::QueueNotAvailable,
             },
+            Self::Shutdown => ErrorKind::Shutdown,
         }
     }
 
@@ -116,8 +122,21 @@ impl SendFailure {
             | Self::Message(_)
             | Self::QueueFull { .. }
             | Self::Routing(_)
+            | Self::Shutdown
             | Self::State(_) => Delivery::NotSent,
         }
+    }
+
+    /// The failure and its causes in one line, for logs and health records.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
     }
 
     /// One sentence on what to do.
@@ -169,6 +188,7 @@ impl SendFailure {
                 RoutingError::BrokersSuspended { .. } => "resume a broker of the topic",
                 _ => "check the topic's route",
             },
+            Self::Shutdown => "give the shutdown more time, or end sends before it",
             Self::State(State::Created) => "start the producer before sending",
             Self::State(_) => "build a new producer; one that was shut down does not start again",
         }

@@ -10,6 +10,8 @@ pub enum ErrorKind {
     /// The broker could not be reached, or the connection to it was lost (pyrocketmq:
     /// `BrokerNotAvailableError`).
     BrokerNotAvailable,
+    /// A blocking call was made where it cannot work (`ProducerStateError`).
+    Blocking,
     /// A broker refused to store the message (`MessageSendError`).
     MessageSend,
     /// The message breaks a rule; nothing was sent (`MessageValidationError`).
@@ -32,6 +34,8 @@ pub enum ErrorKind {
     RouteUpdate,
     /// An answer cannot be read, or the request does not fit a frame (`SerializationError`).
     Serialization,
+    /// The producer was shut down before the send had its outcome (`ProducerShutdownError`).
+    Shutdown,
     /// No answer came before the deadline (`TimeoutError`).
     Timeout,
 }
@@ -41,7 +45,8 @@ impl ErrorKind {
     #[must_use]
     pub const fn code(self) -> i32 {
         match self {
-            Self::NotRunning => 1003,
+            Self::Shutdown => 1002,
+            Self::Blocking | Self::NotRunning => 1003,
             Self::MessageSend => 2001,
             Self::MessageValidation => 2002,
             Self::RouteNotFound => 3001,
@@ -57,6 +62,7 @@ impl ErrorKind {
 
     const fn describe(self) -> &'static str {
         match self {
+            Self::Blocking => "blocking call where it cannot work",
             Self::BrokerNotAvailable => "broker not available",
             Self::MessageSend => "broker refused the message",
             Self::MessageValidation => "invalid message",
@@ -68,6 +74,7 @@ impl ErrorKind {
             Self::RouteNotFound => "no such topic",
             Self::RouteUpdate => "unreadable route",
             Self::Serialization => "unreadable answer or oversized request",
+            Self::Shutdown => "producer was shut down meanwhile",
             Self::Timeout => "no answer before the deadline",
         }
     }

@@ -54,6 +54,9 @@ impl SendError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         let kind = self.inner.cause.kind();
+        if kind == ErrorKind::Shutdown {
+            return kind;
+        }
         let mut failures = self.inner.attempts.iter().filter_map(Attempt::failure);
         if failures.any(|failure| failure.kind() != kind) {
             ErrorKind::RetryExhausted
@@ -88,11 +91,11 @@ impl SendError {
         use crate::config::routing::remoting::{ResponseClass, RetryRule};
 
         match &self.inner.cause {
-            SendFailure::Message(_) | SendFailure::State(_) | SendFailure::Blocking(_) => false,
+            SendFailure::Blocking(_) | SendFailure::Message(_) | SendFailure::State(_) => false,
             SendFailure::Refused { code, remark } => {
                 ResponseClass::of(*code, Some(remark)).retry() != RetryRule::Never
             }
-            _ => self.kind() != ErrorKind::Serialization,
+            _ => !matches!(self.kind(), ErrorKind::Serialization | ErrorKind::Shutdown),
         }
     }
 

@@ -1,0 +1,99 @@
+//! The bound of sends under way.
+
+use rand::{RngExt, SeedableRng};
+use rocketmq_producer_core::config::routing::remoting::Delivery;
+use rocketmq_producer_core::{ErrorKind, SendFailure, SendOptions};
+use rocketmq_producer_embedded::{Condition, Fault, Reaction};
+use tokio::task::JoinSet;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn beyond_the_bound_a_send_waits_until_its_deadline_and_is_not_sent() {
+    let cluster = cluster(1).await;
+    let producer = producer_with(&cluster, |settings| settings.async_send_semaphore(3)).await;
+    let stalled = cluster.faults(A).unwrap().arm(next_send(Reaction::Stall));
+    let mut inside = JoinSet::new();
+    for _ in 0..3 {
+        let producer = producer.clone();
+        inside.spawn(async move { producer.send(message()).await });
+    }
+    soon(stalled.wait_fired(1)).await;
+    until(|| producer.stats().under_way == 3).await;
+    let options = SendOptions::new().timeout(millis(100));
+    let error = producer.send_with(message(), options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::QueueFull);
+    assert_eq!(error.code(), 5002);
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert!(matches!(error.cause(), SendFailure::QueueFull { limit: 3 }));
+    assert!(error.elapsed() >= millis(100) && error.elapsed() < millis(500));
+    assert_eq!(error.message_id(), None);
+
+    let waiting = tokio::spawn({
+        let producer = producer.clone();
+        async move { producer.send(message()).await }
+    });
+    stalled.lift();
+    waiting.await.unwrap().unwrap();
+    for outcome in inside.join_all().await {
+        outcome.unwrap();
+    }
+    assert_eq!(cluster.message_count(TOPIC), 4);
+}
+
+/// Sends are dropped at every point of their way, and all places are there again afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_sends_leak_no_place() {
+    let cluster = cluster(2).await;
+    let limit = 8;
+    let producer = producer_with(&cluster, |settings| {
+        settings
+            .async_send_semaphore(limit)
+            .send_msg_timeout(millis(1000))
+    })
+    .await;
+    let faults = cluster.faults(A).unwrap();
+    let busy = faults.arm(Fault::new(Condition::sends(), Reaction::Delay(millis(1))));
+    let mut tasks = JoinSet::new();
+    for seed in 0..64 {
+        let producer = producer.clone();
+        tasks.spawn(async move {
+            let mut rng = rand::rngs::StdRng::seed_from_u64(seed);
+            for _ in 0..100 {
+                let patience = std::time::Duration::from_micros(rng.random_range(0..3000));
+                let send = producer.send(message());
+                let _ = tokio::time::timeout(patience, send).await;
+            }
+        });
+    }
+    soon(tasks.join_all()).await;
+    busy.lift();
+    assert_eq!(producer.stats().under_way, 0);
+    let stalled = [A, B].map(|broker| {
+        let faults = cluster.faults(broker).unwrap();
+        faults.arm(every_send(Reaction::Discard))
+    });
+    let mut inside = JoinSet::new();
+    for _ in 0..limit {
+        let producer = producer.clone();
+        inside.spawn(async move { producer.send(message()).await });
+    }
+    until(|| producer.stats().under_way == limit as usize).await;
+    drop(inside);
+    for fault in stalled {
+        fault.lift();
+    }
+    until(|| producer.stats().under_way == 0).await;
+    for _ in 0..100 {
+        producer.send(message()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_send_that_is_dropped_before_its_first_poll_sends_nothing() {
+    let cluster = cluster(1).await;
+    let producer = producer(&cluster).await;
+    drop(producer.send(message()));
+    producer.send(message()).await.unwrap();
+    assert_eq!(sends(&cluster, A), 1);
+}

@@ -1,0 +1,33 @@
+//! The producer's promises, each held against a cluster inside this process over real TCP.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests spawn callers that belong to nobody, and block threads without a runtime"
+)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+#![allow(
+    clippy::wildcard_imports,
+    reason = "every module uses most of the support module"
+)]
+
+mod admission;
+mod answers;
+mod blocking;
+mod build;
+mod errors;
+mod health;
+mod heartbeats;
+mod lifecycle;
+mod name_servers;
+mod preheat;
+mod retries;
+mod scripted;
+mod stats;
+mod support;
+mod targets;
+mod timeouts;
+mod validation;

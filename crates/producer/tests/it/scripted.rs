@@ -1,0 +1,95 @@
+//! Brokers that answer every send with one code, for what the embedded broker never says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::BytesMut;
+use rocketmq_producer_core::Producer;
+use rocketmq_producer_core::config::routing::remoting::protocol::TopicRouteData;
+use rocketmq_producer_core::config::routing::remoting::{
+    HeaderEncoding, MAX_FRAME_LENGTH, RemotingCommand, RequestCode, ResponseCode, decode_frame,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use crate::support::{TOPIC, aim_at_a};
+
+/// A broker that answers every send with one code and anything else with success.
+pub(crate) struct Scripted {
+    address: SocketAddr,
+    sends: Arc<AtomicU64>,
+    _tasks: JoinSet<()>,
+}
+
+impl Scripted {
+    pub(crate) fn sends(&self) -> u64 {
+        self.sends.load(Ordering::SeqCst)
+    }
+}
+
+pub(crate) async fn broker(code: i32) -> Scripted {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sends = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    let counter = Arc::clone(&sends);
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(serve(stream, code, Arc::clone(&counter)));
+        }
+    });
+    Scripted {
+        address,
+        sends,
+        _tasks: tasks,
+    }
+}
+
+async fn serve(mut stream: TcpStream, code: i32, sends: Arc<AtomicU64>) {
+    let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+    while stream.read_buf(&mut input).await.is_ok_and(|read| read > 0) {
+        while let Some(frame) = decode_frame(&mut input, MAX_FRAME_LENGTH).unwrap() {
+            let request = RemotingCommand::decode(frame).unwrap();
+            let mut code = ResponseCode(code);
+            if request.code == RequestCode::SEND_MESSAGE_V2.0 {
+                sends.fetch_add(1, Ordering::SeqCst);
+            } else {
+                code = ResponseCode::SUCCESS;
+            }
+            let response = RemotingCommand::response(code, request.opaque, None)
+                .with_field("queueId", request.field("e").unwrap_or("0"))
+                .with_field("queueOffset", "7");
+            response.encode(HeaderEncoding::Json, &mut output).unwrap();
+        }
+        stream.write_all_buf(&mut output).await.unwrap();
+    }
+}
+
+/// Gives the topic to these brokers, named `broker-a`, `broker-b` and so on, one queue each.
+pub(crate) fn route(producer: &Producer, brokers: &[&Scripted]) {
+    let named = || ('a'..).zip(brokers);
+    let queues: Vec<String> = named()
+        .map(|(letter, _)| {
+            format!(
+                r#"{{"brokerName":"broker-{letter}","readQueueNums":1,"writeQueueNums":1,"perm":6,"topicSysFlag":0}}"#
+            )
+        })
+        .collect();
+    let addresses: Vec<String> = named()
+        .map(|(letter, broker)| {
+            let address = broker.address;
+            format!(
+                r#"{{"cluster":"c","brokerName":"broker-{letter}","brokerAddrs":{{"0":"{address}"}}}}"#
+            )
+        })
+        .collect();
+    let (queues, addresses) = (queues.join(","), addresses.join(","));
+    let route = format!(r#"{{"queueDatas":[{queues}],"brokerDatas":[{addresses}]}}"#);
+    let data = TopicRouteData::parse(route.as_bytes()).unwrap();
+    producer.mapping().remove_route_info(TOPIC);
+    producer.mapping().update_route_info(TOPIC, data);
+    aim_at_a(producer);
+}
