@@ -3,10 +3,12 @@
 mod messages;
 mod verify;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use rocketmq_producer::config::ProducerConfig;
 use rocketmq_producer::{Producer, SendReceipt};
 use rocketmq_producer_embedded::EmbeddedCluster;
-use std::collections::BTreeMap;
 
 use crate::args::DemoArgs;
 use crate::console::{Progress, say};
@@ -38,6 +40,10 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let config = ProducerConfig::builder()
         .set_by_flag("--namesrv", "namesrv_addr", &name_servers)
         .producer_group(GROUP)
+        // A real broker that has just started may be busy for seconds. What is shown here is that
+        // nothing is lost, not how soon a send gives up.
+        .send_msg_timeout(Duration::from_secs(15))
+        .retry_times(10)
         .build()?;
     let ledger = open_ledger(args.ledger.as_deref())?;
     let interrupt = watch_interrupts()?;
