@@ -169,8 +169,7 @@ impl Core {
 
     /// Shuts down a producer that was never started, which takes no waiting.
     pub(crate) fn shutdown_unstarted(&self) -> Option<ShutdownReport> {
-        if self.state.get() == State::Created {
-            self.state.advance(State::Stopped);
+        if self.state.end_unstarted() {
             self.gate.close();
             self.cancel.cancel();
             let report = ShutdownReport::of(self.gate.ended_after_close(), 0);

@@ -59,6 +59,14 @@ impl StateCell {
             .copied()
             .unwrap_or(State::Stopped)
     }
+
+    /// Ends a producer that was never started; returns whether it was one.
+    pub(crate) fn end_unstarted(&self) -> bool {
+        let (created, stopped) = (State::Created as u8, State::Stopped as u8);
+        self.0
+            .compare_exchange(created, stopped, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! Starting, shutting down, and dropping.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rocketmq_producer_core::config::routing::remoting::{Delivery, RequestCode};
-use rocketmq_producer_core::{ErrorKind, Producer, SendFailure, ShutdownReport, StartError, State};
+use rocketmq_producer_core::config::routing::SelectorArgument;
+use rocketmq_producer_core::config::routing::remoting::{Delivery, Message, RequestCode};
+use rocketmq_producer_core::{
+    ErrorKind, Producer, SendFailure, SendOptions, ShutdownReport, StartError, State,
+};
 use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
 use tokio::task::JoinSet;
 
 use crate::support::*;
+use crate::targets::Never;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -145,6 +150,89 @@ async fn the_counts_of_a_shutdown_add_up_whenever_it_comes() {
         soon(sending.join_all()).await;
         assert_eq!(producer.stats().under_way, 0);
     }
+}
+
+#[tokio::test]
+async fn a_send_that_waits_for_a_place_is_refused_by_a_shutdown_and_was_never_under_way() {
+    let cluster = cluster(1).await;
+    let producer = producer_with(&cluster, |settings| settings.async_send_semaphore(1)).await;
+    let stalled = cluster.faults(A).unwrap().arm(next_send(Reaction::Stall));
+    let send = || {
+        let producer = producer.clone();
+        tokio::spawn(async move { producer.send(message()).await })
+    };
+    let inside = send();
+    soon(stalled.wait_fired(1)).await;
+    let mut waiting = [send(), send(), send()];
+    // They have been polled once when a task that was spawned after them has.
+    tokio::spawn(async {}).await.unwrap();
+    let shutdown = tokio::spawn({
+        let producer = producer.clone();
+        async move { producer.shutdown(PATIENCE).await }
+    });
+    for refused in &mut waiting {
+        let error = soon(refused).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotRunning);
+        assert_eq!(error.delivery(), Delivery::NotSent);
+    }
+    stalled.lift();
+    inside.await.unwrap().unwrap();
+    let report = shutdown.await.unwrap();
+    assert_eq!((report.under_way, report.acked), (1, 1), "{report:?}");
+    assert_eq!(producer.stats().not_sent, 3);
+}
+
+#[tokio::test]
+async fn a_shutdown_cuts_off_sends_that_wait_for_a_selector_or_a_pause_or_a_route() {
+    let cluster = cluster(1).await;
+    let producer = producer_with(&cluster, |settings| {
+        settings.retry_times(100).send_msg_timeout(PATIENCE)
+    })
+    .await;
+    let busy = cluster.faults(A).unwrap().arm(refuse(2, "busy"));
+    let routes = cluster
+        .name_server_faults(0)
+        .unwrap()
+        .arm(Fault::new(Condition::any(), Reaction::Discard));
+    let selecting = SendOptions::new().async_selector(Arc::new(Never), SelectorArgument::None);
+    let other = Message::new("other", "body").unwrap();
+    let sends = [
+        (message(), selecting),
+        (message(), SendOptions::new()),
+        (other, SendOptions::new()),
+    ];
+    let sends = sends.map(|(message, options)| {
+        let producer = producer.clone();
+        tokio::spawn(async move { producer.send_with(message, options).await })
+    });
+    soon(busy.wait_fired(3)).await;
+    soon(routes.wait_fired(1)).await;
+    let report = producer.shutdown(millis(100)).await;
+    assert!(report.elapsed < millis(1000), "{report:?}");
+    assert_eq!((report.abandoned, report.unresolved), (3, 0), "{report:?}");
+    assert_eq!((report.not_sent, report.rejected), (2, 1), "{report:?}");
+    assert_adds_up(&report);
+    for send in sends {
+        let error = soon(send).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Shutdown, "{error:?}");
+        assert!(!error.is_retryable());
+    }
+}
+
+#[tokio::test]
+async fn a_broker_that_does_not_answer_the_goodbye_does_not_hold_the_shutdown() {
+    let cluster = cluster(2).await;
+    let producer = producer(&cluster).await;
+    let goodbye = Condition::code(RequestCode::UNREGISTER_CLIENT);
+    let silent = cluster
+        .faults(A)
+        .unwrap()
+        .arm(Fault::new(goodbye, Reaction::Discard));
+    let report = producer.shutdown(millis(200)).await;
+    assert_eq!(silent.fired(), 1);
+    assert_eq!(report.unregistered, 1);
+    assert!(report.elapsed < millis(1000), "{report:?}");
+    all_connections_are_closed(&cluster).await;
 }
 
 #[tokio::test]

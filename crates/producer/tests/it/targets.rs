@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use rocketmq_producer_core::config::routing::remoting::{Delivery, Message};
 use rocketmq_producer_core::config::routing::{
-    AsyncQueueSelector, MessageHashSelector, MessageQueue, QueueSelector, RoutedQueue,
-    RoutingError, RoutingStrategy, SelectorArgument,
+    AsyncQueueSelector, KeyedFailover, MessageHashSelector, MessageQueue, QueueSelector,
+    RoutedQueue, RoutingError, RoutingStrategy, SelectorArgument,
 };
 use rocketmq_producer_core::{ErrorKind, SendFailure, SendOptions};
 use rocketmq_producer_embedded::Reaction;
@@ -109,6 +109,34 @@ async fn a_keyed_message_never_moves_to_another_queue() {
     cluster.start_broker(A).await.unwrap();
     let healed = async { while producer.send(keyed(&key)).await.is_err() {} };
     soon(healed).await;
+}
+
+#[tokio::test]
+async fn keyed_messages_move_while_their_broker_is_out_if_that_is_asked_for() {
+    let cluster = cluster(3).await;
+    let producer = producer_with(&cluster, |settings| {
+        settings.keyed_failover(KeyedFailover::Move)
+    })
+    .await;
+    let (key, other) = (key_on(&producer, A).await, key_on(&producer, B).await);
+    let home = producer.send(keyed(&other)).await.unwrap();
+    cluster.stop_broker_unnoticed(A).await.unwrap();
+    let moved = async {
+        loop {
+            match producer.send(keyed(&key)).await {
+                Ok(receipt) => break receipt,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::BrokerNotAvailable),
+            }
+        }
+    };
+    let moved = soon(moved).await;
+    assert_ne!(&**moved.queue().broker_name(), A);
+    for _ in 0..5 {
+        let again = producer.send(keyed(&key)).await.unwrap();
+        assert_eq!(again.queue(), moved.queue(), "all agree on one queue");
+        let unmoved = producer.send(keyed(&other)).await.unwrap();
+        assert_eq!(unmoved.queue(), home.queue());
+    }
 }
 
 #[tokio::test]
@@ -237,8 +265,9 @@ async fn a_selector_that_refuses_or_points_nowhere_is_an_error_that_names_it() {
     assert_eq!(sends(&cluster, A), 0);
 }
 
+/// Waits for ever.
 #[derive(Debug)]
-struct Never;
+pub(crate) struct Never;
 
 #[async_trait]
 impl AsyncQueueSelector for Never {
