@@ -1,5 +1,6 @@
 //! What end-to-end tests share: the oracle that compares what was acknowledged with what is stored, and payloads that
 //! can be told apart.
 
+pub mod fuzz;
 pub mod oracle;
 pub mod payload;

@@ -83,7 +83,7 @@ fn fuzz_guided(target: &str, options: &Options) -> Result<()> {
     }
     let seconds = options
         .seconds
-        .or(options.iterations.is_none().then_some(DEFAULT_SECONDS));
+        .or_else(|| options.iterations.is_none().then_some(DEFAULT_SECONDS));
     if let Some(seconds) = seconds {
         command.arg(format!("-max_total_time={seconds}"));
     }
