@@ -26,6 +26,8 @@ pub struct ProducerBuilder {
 enum Settings {
     Layers(ProducerConfigBuilder),
     Resolved(Box<ProducerConfig>),
+    /// Resolved, and then changed all the same.
+    Muddled,
 }
 
 impl ProducerBuilder {
@@ -60,7 +62,8 @@ impl ProducerBuilder {
 
     /// Changes any setting.
     ///
-    /// Settings that were resolved before ([`Producer::from_config`]) stay as they are.
+    /// Not for settings that were resolved before ([`Producer::from_config`]): then
+    /// [`build`](Self::build) fails with [`BuildError::AlreadyResolved`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -77,9 +80,10 @@ impl ProducerBuilder {
         mut self,
         change: impl FnOnce(ProducerConfigBuilder) -> ProducerConfigBuilder,
     ) -> Self {
-        if let Settings::Layers(layers) = self.settings {
-            self.settings = Settings::Layers(change(layers));
-        }
+        self.settings = match self.settings {
+            Settings::Layers(layers) => Settings::Layers(change(layers)),
+            Settings::Resolved(_) | Settings::Muddled => Settings::Muddled,
+        };
         self
     }
 
@@ -103,6 +107,7 @@ impl ProducerBuilder {
     pub fn build(self) -> Result<Producer, BuildError> {
         let config = match self.settings {
             Settings::Layers(layers) => layers.build(),
+            Settings::Muddled => return Err(BuildError::AlreadyResolved),
             Settings::Resolved(config) => config.validate().map(|()| *config),
         };
         let config = config.map_err(|error| BuildError::Configuration(Arc::new(error)))?;

@@ -10,6 +10,10 @@ use crate::lifecycle::State;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
+    /// A setting was changed on a builder made from settings that were resolved before: their
+    /// layers are gone. Change them before, or in the [`ProducerConfig`](crate::config::ProducerConfig).
+    #[error("settings that were resolved before cannot be changed on the builder")]
+    AlreadyResolved,
     /// A setting is missing or wrong (pyrocketmq: `ConfigurationError`, 5001).
     #[error("invalid configuration")]
     Configuration(#[source] Arc<ConfigError>),
@@ -56,7 +60,7 @@ impl StartError {
     #[must_use]
     pub const fn code(&self) -> i32 {
         match self {
-            Self::Build(BuildError::Configuration(_)) => 5001,
+            Self::Build(BuildError::AlreadyResolved | BuildError::Configuration(_)) => 5001,
             Self::State(_) => 1003,
             _ => 1001,
         }

@@ -86,6 +86,18 @@ fn building_needs_no_runtime_and_two_producers_have_different_ids() {
 }
 
 #[test]
+fn a_resolved_configuration_is_not_silently_kept_when_it_is_changed_on_the_builder() {
+    let config = || {
+        let producer = create_producer("g", "127.0.0.1:9876").unwrap();
+        producer.config().clone()
+    };
+    let changed = Producer::from_config(config()).name_servers("10.0.0.1:9876");
+    assert!(matches!(changed.build(), Err(BuildError::AlreadyResolved)));
+    let kept = Producer::from_config(config()).preheat(["orders"]);
+    assert_eq!(kept.build().unwrap().group(), "g");
+}
+
+#[test]
 fn a_resolved_configuration_is_checked_again() {
     let mut config = create_producer("g", "127.0.0.1:9876")
         .unwrap()
