@@ -22,10 +22,9 @@ pub(super) struct Pick {
 
 /// How unwelcome a broker is; 0 for one in order, and lower is better.
 ///
-/// One that this send tried already is worse than a degraded one but better than an
-/// unhealthy one: a single failure says less than five in a row. A vanished broker
-/// is the last resort. Among equals that are not in order, fewer failures in a row
-/// are better.
+/// One that this send tried already is worse than any it has not: a send must not fail while a
+/// broker is left that might take it. A vanished broker is the last resort. Among equals that are
+/// not in order, fewer failures in a row are better.
 fn badness(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) -> Option<u64> {
     let health: &BrokerHealth = group.broker.health();
     let verdict = match (health.verdict(), avoidance) {
@@ -37,8 +36,8 @@ fn badness(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) 
     let tier: u64 = match (verdict, was_tried) {
         (Verdict::Use, false) => 0,
         (Verdict::AvoidDegraded, false) => 1,
-        (Verdict::Use, true) => 2,
-        (Verdict::AvoidUnhealthy | Verdict::Never, false) => 3,
+        (Verdict::AvoidUnhealthy | Verdict::Never, false) => 2,
+        (Verdict::Use, true) => 3,
         (Verdict::AvoidDegraded, true) => 4,
         (Verdict::AvoidUnhealthy | Verdict::Never, true) => 5,
     };

@@ -132,8 +132,13 @@ fn a_retry_goes_to_a_broker_not_tried_yet_and_is_never_a_probe() {
     let request = RouteRequest::new().avoiding(&tried);
     let retries = shares(&router, &entry, &request, 40, now);
     assert_eq!(retries, counts(&[("b", 40)]));
-    // Both that are in order were tried: one failure is less than five.
+    // Both that are in order were tried: the third may have recovered meanwhile.
     let tried = [Arc::from("a"), Arc::from("b")];
+    let request = RouteRequest::new().avoiding(&tried);
+    let retries = shares(&router, &entry, &request, 40, now);
+    assert_eq!(retries, counts(&[("c", 40)]));
+    // With all tried, one failure is less than five.
+    let tried = [Arc::from("a"), Arc::from("b"), Arc::from("c")];
     let request = RouteRequest::new().avoiding(&tried);
     let retries = shares(&router, &entry, &request, 40, now);
     assert_eq!(retries.keys().collect::<Vec<_>>(), ["a", "b"]);
