@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use rocketmq_producer::SendFailure;
 use rocketmq_producer::remoting::protocol::QueueData;
 use rocketmq_producer::routing::{RouteInfo, RouteKind};
-use rocketmq_producer::{ErrorKind, SendFailure};
 use tokio::time::Instant;
 
 use crate::args::RouteArgs;
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &RouteArgs) -> Result<Exit, Failure> {
     producer.shutdown(GOODBYE).await;
     let route = answer.map_err(|error| {
         let failure = SendFailure::Routing(error);
-        Failure::advised(&failure, advice(failure.kind()))
+        Failure::advised(&failure, failure.advice())
     })?;
     say(&describe(&route));
     let usable = route.usable_queues().count();
@@ -37,18 +37,6 @@ pub(crate) async fn run(args: &RouteArgs) -> Result<Exit, Failure> {
         complain("error: nothing can be sent to this topic at present");
     }
     Ok(Exit::success_if(usable > 0))
-}
-
-fn advice(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::RouteNotFound => {
-            "create the topic, or correct its name or the name server address"
-        }
-        ErrorKind::NameServer | ErrorKind::Timeout => {
-            "check --namesrv and that a name server listens there"
-        }
-        _ => "check the topic's settings on the brokers",
-    }
 }
 
 fn describe(route: &RouteInfo) -> String {

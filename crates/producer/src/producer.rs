@@ -124,7 +124,8 @@ impl Producer {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_oneway(&self, message: Message) -> Result<MessageId, SendError> {
-        self.send_oneway_with(message, SendOptions::default()).await
+        let options = SendOptions::default();
+        self.core.send_oneway(&message, &options).await
     }
 
     /// Sends a one-way message with options of its own.

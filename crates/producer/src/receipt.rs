@@ -56,6 +56,7 @@ impl std::fmt::Display for SendStatus {
 pub struct SendReceipt {
     pub(crate) status: SendStatus,
     pub(crate) message_id: MessageId,
+    pub(crate) born_timestamp: i64,
     pub(crate) queue: MessageQueue,
     pub(crate) queue_offset: i64,
     pub(crate) offset_message_id: Option<OffsetMessageId>,
@@ -76,6 +77,13 @@ impl SendReceipt {
     #[must_use]
     pub const fn message_id(&self) -> &MessageId {
         &self.message_id
+    }
+
+    /// When the message was sent, in milliseconds since 1970 by this host's clock (Java:
+    /// `bornTimestamp`). The same over all attempts.
+    #[must_use]
+    pub const fn born_timestamp(&self) -> i64 {
+        self.born_timestamp
     }
 
     /// Where the message is stored.

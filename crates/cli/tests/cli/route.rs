@@ -69,7 +69,7 @@ fn an_unknown_topic_is_told_from_an_unreachable_name_server() {
     assert_eq!(unreachable.status, Some(1), "{unreachable:?}");
     assert!(unreachable.stderr.contains(&address), "{unreachable:?}");
     assert!(
-        unreachable.stderr.contains("advice: check --namesrv"),
+        unreachable.stderr.contains("advice: check namesrv_addr"),
         "{unreachable:?}"
     );
 }

@@ -141,7 +141,7 @@ impl SendFailure {
 
     /// One sentence on what to do.
     #[must_use]
-    pub(super) fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &'static str {
         match self {
             Self::Answer(_) => "check that the address is that of a RocketMQ broker",
             Self::Blocking(_) => "await `send`, or call from a thread outside the runtime",

@@ -1,0 +1,110 @@
+//! What is said to a broker in one attempt, and what its answer means.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::config::routing::remoting::message::OffsetMessageId;
+use crate::config::routing::remoting::protocol::{
+    SendMessageRequestHeader, SendMessageResponseHeader,
+};
+use crate::config::routing::remoting::{Connection, ResponseClass};
+use crate::error::SendFailure;
+use crate::receipt::SendStatus;
+
+/// A way of sending: with or without an answer.
+pub(super) trait Exchange: Send + Sync {
+    /// What a success tells.
+    type Answer: Send;
+
+    /// Whether a message that may have been written may be sent again.
+    const REPEATS_UNKNOWN: bool;
+
+    /// One request to one broker.
+    fn exchange(
+        connection: &Connection,
+        header: &SendMessageRequestHeader<'_>,
+        body: &Bytes,
+        until: Instant,
+    ) -> impl Future<Output = Result<Self::Answer, SendFailure>> + Send;
+
+    /// Whether the answer promises all that was asked for.
+    fn is_whole(answer: &Self::Answer) -> bool;
+}
+
+/// Sending that waits for the broker's receipt.
+pub(super) struct TwoWay;
+
+/// Sending that asks for no answer.
+pub(super) struct OneWay;
+
+/// What a receipt says about where the message is.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) status: SendStatus,
+    pub(super) queue_id: i32,
+    pub(super) queue_offset: i64,
+    pub(super) offset_message_id: Option<OffsetMessageId>,
+    pub(super) transaction_id: Option<Arc<str>>,
+}
+
+impl Exchange for TwoWay {
+    type Answer = Stored;
+
+    const REPEATS_UNKNOWN: bool = true;
+
+    async fn exchange(
+        connection: &Connection,
+        header: &SendMessageRequestHeader<'_>,
+        body: &Bytes,
+        until: Instant,
+    ) -> Result<Stored, SendFailure> {
+        let response = connection
+            .request(header, body, until)
+            .await
+            .map_err(SendFailure::Request)?;
+        let code = response.code();
+        if !ResponseClass::of(code, None).is_receipt() {
+            let remark = Arc::from(response.remark().unwrap_or_default());
+            return Err(SendFailure::Refused { code, remark });
+        }
+        let answer =
+            SendMessageResponseHeader::read(response.frame()).map_err(SendFailure::Answer)?;
+        Ok(Stored {
+            status: SendStatus::of(code),
+            queue_id: answer.queue_id,
+            queue_offset: answer.queue_offset,
+            // A proxy may give an id of another form; the receipt is good without it.
+            offset_message_id: answer.msg_id.as_deref().and_then(|id| id.parse().ok()),
+            transaction_id: answer.transaction_id.as_deref().map(Arc::from),
+        })
+    }
+
+    fn is_whole(answer: &Stored) -> bool {
+        answer.status == SendStatus::SendOk
+    }
+}
+
+impl Exchange for OneWay {
+    type Answer = ();
+
+    // A second copy could not be told from the first.
+    const REPEATS_UNKNOWN: bool = false;
+
+    async fn exchange(
+        connection: &Connection,
+        header: &SendMessageRequestHeader<'_>,
+        body: &Bytes,
+        until: Instant,
+    ) -> Result<(), SendFailure> {
+        connection
+            .oneway(header, body, until)
+            .await
+            .map_err(SendFailure::Request)
+    }
+
+    fn is_whole((): &()) -> bool {
+        true
+    }
+}
