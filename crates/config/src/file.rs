@@ -34,12 +34,13 @@ impl ProducerConfigBuilder {
     /// integers, switches booleans. A time is always a string with its unit. An unknown key is an error.
     pub fn toml(mut self, path: impl AsRef<Path>, text: &str) -> Self {
         let path: Arc<Path> = path.as_ref().into();
+        let lines = Lines::of(text);
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             for error in errors {
                 self.note(ConfigProblem::Syntax {
                     path: Arc::clone(&path),
-                    line: error.span().map_or(1, |span| line_of(text, span.start)),
+                    line: error.span().map_or(1, |span| lines.line_at(span.start)),
                     reason: error.message().to_owned(),
                 });
             }
@@ -49,7 +50,7 @@ impl ProducerConfigBuilder {
         let mut entries: Vec<_> = table.into_inner().into_iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         for (key, value) in entries {
-            let line = line_of(text, key.span().start);
+            let line = lines.line_at(key.span().start);
             self.entry(
                 text,
                 key.get_ref(),
@@ -126,11 +127,21 @@ fn described(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The line of a byte, from 1.
-fn line_of(text: &str, offset: usize) -> usize {
-    1 + text
-        .bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
+/// Where the lines of a text begin, so that a file full of errors is not searched once for each.
+struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        let after_break = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self {
+            starts: after_break.map(|(place, _)| place + 1).collect(),
+        }
+    }
+
+    /// The number, from 1 on, of the line that holds the byte at `place`.
+    fn line_at(&self, place: usize) -> usize {
+        self.starts.partition_point(|start| *start <= place) + 1
+    }
 }

@@ -1,6 +1,6 @@
 //! Where a setting's value came from, and the listing that shows it.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,10 +80,27 @@ impl ConfigEntry {
 impl fmt::Display for ConfigEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
-            Some(value) => write!(f, "{} = {value:?}  # {}", self.key, self.source),
+            Some(value) => {
+                write!(f, "{} = ", self.key)?;
+                write_toml_string(f, value)?;
+                write!(f, "  # {}", self.source)
+            }
             None => write!(f, "# {} is not set  # {}", self.key, self.source),
         }
     }
+}
+
+/// Writes a basic string of TOML.
+fn write_toml_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(f, "\\{c}")?,
+            control if control.is_control() => write!(f, "\\u{:04X}", u32::from(control))?,
+            other => f.write_char(other)?,
+        }
+    }
+    f.write_char('"')
 }
 
 #[cfg(test)]

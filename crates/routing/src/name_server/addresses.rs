@@ -129,8 +129,9 @@ fn check(address: &str) -> Result<(), AddressProblem> {
         let (host, rest) = rest.split_once(']').ok_or(AddressProblem::HostMalformed)?;
         let port = rest.strip_prefix(':').ok_or(AddressProblem::PortMissing)?;
         // A zone (`%eth0`) may follow the address proper.
-        let ip = host.split_once('%').map_or(host, |(ip, _)| ip);
-        if ip.parse::<std::net::Ipv6Addr>().is_err() {
+        let (ip, zone) = host.split_once('%').unwrap_or((host, ""));
+        let is_address = ip.parse::<std::net::Ipv6Addr>().is_ok();
+        if !is_address || !zone.chars().all(|c| c.is_ascii_graphic()) {
             return Err(AddressProblem::HostMalformed);
         }
         (host, port)
@@ -182,6 +183,7 @@ mod tests {
             ("http://h:80", AddressProblem::HostMalformed),
             ("[::1]", AddressProblem::PortMissing),
             ("[h]:1", AddressProblem::HostMalformed),
+            ("[fe80::1%e\u{1}]:1", AddressProblem::HostMalformed),
         ] {
             let error = format!("ok:1;{text}")
                 .parse::<NameServerAddresses>()
