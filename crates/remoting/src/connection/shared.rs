@@ -295,7 +295,8 @@ impl Shared {
             return Work::Write(deadline);
         }
         if !state.outgoing.is_empty() {
-            if !gathered {
+            // A lone request is not delayed: nobody else is about to add to it.
+            if !gathered && state.pending.waiting() > 1 {
                 return Work::Gather(deadline);
             }
             state.outgoing.take_into(batch);
