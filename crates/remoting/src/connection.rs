@@ -222,6 +222,12 @@ impl Connection {
         self.handle.shared.request_close();
     }
 
+    /// Closes the connection because an answer on it could not be read, so that nothing that
+    /// follows can be trusted. Requests that still wait fail with [`CloseReason::Protocol`].
+    pub fn distrust(&self, error: FrameError) {
+        self.handle.shared.distrust(error);
+    }
+
     /// Enters a request, waiting for room in the write buffer if need be.
     async fn submit<H: RequestHeader + Sync>(
         &self,

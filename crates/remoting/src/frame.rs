@@ -170,6 +170,14 @@ pub enum FrameError {
     UnexpectedEnd,
 }
 
+impl FrameError {
+    /// Whether the bytes themselves are broken, rather than a well-formed command lacking a field.
+    #[must_use]
+    pub const fn is_malformed(&self) -> bool {
+        !matches!(self, Self::InvalidField { .. })
+    }
+}
+
 /// Cuts [`Frame`]s out of a byte stream.
 #[derive(Debug, Clone)]
 pub struct FrameDecoder {

@@ -69,8 +69,12 @@ impl Exchange for TwoWay {
             let remark = Arc::from(response.remark().unwrap_or_default());
             return Err(SendFailure::Refused { code, remark });
         }
-        let answer =
-            SendMessageResponseHeader::read(response.frame()).map_err(SendFailure::Answer)?;
+        let answer = SendMessageResponseHeader::read(response.frame()).map_err(|error| {
+            if error.is_malformed() {
+                connection.distrust(error.clone());
+            }
+            SendFailure::Answer(error)
+        })?;
         Ok(Stored {
             status: SendStatus::of(code),
             queue_id: answer.queue_id,

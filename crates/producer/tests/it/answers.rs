@@ -7,6 +7,7 @@ use rocketmq_producer_core::config::routing::remoting::{
 use rocketmq_producer_core::{ErrorKind, SendFailure, SendOptions};
 use rocketmq_producer_embedded::{Condition, Fault, Reaction};
 
+use crate::scripted;
 use crate::support::*;
 
 #[tokio::test]
@@ -154,4 +155,17 @@ async fn a_broker_that_leaves_in_good_order_loses_nothing_and_no_health() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 200);
+}
+
+#[tokio::test]
+async fn a_receipt_that_cannot_be_read_closes_the_connection_and_claims_nothing() {
+    let cluster = cluster(1).await;
+    let producer = producer_with(&cluster, |settings| settings.retry_times(0)).await;
+    let broken = scripted::broker_with_truncated_receipts().await;
+    scripted::route(&producer, &[&broken]);
+    let error = producer.send(message()).await.unwrap_err();
+    assert_eq!(error.delivery(), Delivery::Unknown);
+    assert_eq!(error.kind(), ErrorKind::Serialization);
+    assert!(matches!(error.cause(), SendFailure::Answer(_)), "{error:?}");
+    until(|| producer.stats().brokers.closed_connections == 1).await;
 }

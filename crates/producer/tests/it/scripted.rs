@@ -29,7 +29,24 @@ impl Scripted {
     }
 }
 
+/// What a broker says to a send.
+#[derive(Clone, Copy)]
+enum Script {
+    Code(i32),
+    /// A response whose frame is whole, but whose header ends inside a field.
+    TruncatedField,
+}
+
 pub(crate) async fn broker(code: i32) -> Scripted {
+    start(Script::Code(code)).await
+}
+
+/// A broker whose receipts cannot be read.
+pub(crate) async fn broker_with_truncated_receipts() -> Scripted {
+    start(Script::TruncatedField).await
+}
+
+async fn start(script: Script) -> Scripted {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let sends = Arc::new(AtomicU64::new(0));
@@ -38,7 +55,7 @@ pub(crate) async fn broker(code: i32) -> Scripted {
     tasks.spawn(async move {
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(stream, code, Arc::clone(&counter)));
+            connections.spawn(serve(stream, script, Arc::clone(&counter)));
         }
     });
     Scripted {
@@ -48,16 +65,21 @@ pub(crate) async fn broker(code: i32) -> Scripted {
     }
 }
 
-async fn serve(mut stream: TcpStream, code: i32, sends: Arc<AtomicU64>) {
+async fn serve(mut stream: TcpStream, script: Script, sends: Arc<AtomicU64>) {
     let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
     while stream.read_buf(&mut input).await.is_ok_and(|read| read > 0) {
         while let Some(frame) = decode_frame(&mut input, MAX_FRAME_LENGTH).unwrap() {
             let request = RemotingCommand::decode(frame).unwrap();
-            let mut code = ResponseCode(code);
+            let mut code = ResponseCode::SUCCESS;
             if request.code == RequestCode::SEND_MESSAGE_V2.0 {
                 sends.fetch_add(1, Ordering::SeqCst);
-            } else {
-                code = ResponseCode::SUCCESS;
+                match script {
+                    Script::Code(scripted) => code = ResponseCode(scripted),
+                    Script::TruncatedField => {
+                        output.extend_from_slice(&truncated(request.opaque));
+                        continue;
+                    }
+                }
             }
             let response = RemotingCommand::response(code, request.opaque, None)
                 .with_field("queueId", request.field("e").unwrap_or("0"))
@@ -66,6 +88,19 @@ async fn serve(mut stream: TcpStream, code: i32, sends: Arc<AtomicU64>) {
         }
         stream.write_all_buf(&mut output).await.unwrap();
     }
+}
+
+/// A binary success whose only field says that its name has more bytes than there are.
+fn truncated(opaque: i32) -> Vec<u8> {
+    let mut header = b"\x00\x00\x00\x02\x01".to_vec();
+    header.extend_from_slice(&opaque.to_be_bytes());
+    // Flag of a response, no remark, four bytes of fields.
+    header.extend_from_slice(b"\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x04\x00\x05ab");
+    let length = u32::try_from(header.len()).unwrap();
+    let mut frame = (length + 4).to_be_bytes().to_vec();
+    frame.extend_from_slice(&(length | 1 << 24).to_be_bytes());
+    frame.extend_from_slice(&header);
+    frame
 }
 
 /// Gives the topic to these brokers, named `broker-a`, `broker-b` and so on, one queue each.

@@ -18,7 +18,7 @@ use super::{ConnectionOptions, Response};
 use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand, RequestMode, encode_request};
 use crate::delivery::Delivery;
-use crate::frame::{Frame, HeaderEncoding};
+use crate::frame::{Frame, FrameError, HeaderEncoding};
 use crate::header::RequestHeader;
 
 /// How long a closing connection may still write what it was given.
@@ -47,8 +47,11 @@ struct State {
     written: u64,
     /// Ends of one-way frames, in order, with the request to complete once written.
     oneway_ends: VecDeque<(u64, i32)>,
-    /// The task, when it sleeps; taken by whoever gives it work.
-    sleeper: Option<Waker>,
+    /// The task, taken by whoever wakes it; it registers again in each turn.
+    task: Option<Waker>,
+    /// The task has nothing to write, so new frames must wake it. While it waits for the socket
+    /// they need not.
+    is_idle: bool,
     /// Someone waits for [`Shared::room`].
     wants_room: bool,
 }
@@ -62,6 +65,8 @@ enum Phase {
         until: Instant,
     },
     Closed(Arc<CloseReason>),
+    /// The peer sent something that cannot be read.
+    Distrusted(FrameError),
 }
 
 /// Whether a request found room.
@@ -104,7 +109,8 @@ impl Shared {
                 appended: 0,
                 written: 0,
                 oneway_ends: VecDeque::new(),
-                sleeper: None,
+                task: None,
+                is_idle: false,
                 wants_room: false,
             }),
         }
@@ -142,6 +148,7 @@ impl Shared {
             Phase::Draining => Some(Arc::new(CloseReason::GoAway)),
             Phase::Closing { .. } => Some(Arc::new(CloseReason::Local)),
             Phase::Closed(reason) => Some(Arc::clone(reason)),
+            Phase::Distrusted(error) => Some(Arc::new(CloseReason::Protocol(error.clone()))),
         };
         if let Some(reason) = reason {
             let failure = RequestFailure::ConnectionLost(reason);
@@ -166,11 +173,10 @@ impl Shared {
         if mode == RequestMode::OneWay {
             state.oneway_ends.push_back((state.appended, opaque));
         }
-        let sleeper = state.sleeper.take();
+        let idle = std::mem::take(&mut state.is_idle);
+        let task = if idle { state.task.take() } else { None };
         drop(guard);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        wake(task);
         Ok(Submitted::Entered(opaque))
     }
 
@@ -182,30 +188,42 @@ impl Shared {
         let mut state = self.lock();
         state.pending.remove(opaque);
         // A draining connection may have waited for just this one.
-        let sleeper = match state.phase {
-            Phase::Draining => state.sleeper.take(),
-            Phase::Open | Phase::Closing { .. } | Phase::Closed(_) => None,
+        let task = match state.phase {
+            Phase::Draining => state.task.take(),
+            _ => None,
         };
         drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        wake(task);
     }
 
     /// Asks the task to end once everything handed over is written.
     pub(super) fn request_close(&self) {
-        let mut state = self.lock();
-        if matches!(state.phase, Phase::Open | Phase::Draining) {
-            state.phase = Phase::Closing {
+        self.leave(|phase| match phase {
+            Phase::Open | Phase::Draining => Some(Phase::Closing {
                 until: Instant::now() + CLOSE_LINGER,
-            };
+            }),
+            _ => None,
+        });
+    }
+
+    /// Asks the task to end at once, because what the peer says cannot be read.
+    pub(super) fn distrust(&self, error: FrameError) {
+        self.leave(|phase| match phase {
+            Phase::Closed(_) | Phase::Distrusted(_) => None,
+            _ => Some(Phase::Distrusted(error)),
+        });
+    }
+
+    /// Changes to a phase without new requests, if `next` gives one, and wakes the task.
+    fn leave(&self, next: impl FnOnce(&Phase) -> Option<Phase>) {
+        let mut state = self.lock();
+        if let Some(phase) = next(&state.phase) {
+            state.phase = phase;
             self.open.store(false, Ordering::Release);
         }
-        let sleeper = state.sleeper.take();
+        let task = state.task.take();
         drop(state);
-        if let Some(sleeper) = sleeper {
-            sleeper.wake();
-        }
+        wake(task);
     }
 
     /// Answers a request of the server. Dropped if the peer does not even read what it was sent.
@@ -283,13 +301,24 @@ impl Shared {
     /// to be woken. `gathered` says that the task has just stepped aside for more bytes.
     pub(super) fn next_work(&self, batch: &mut Outgoing, gathered: bool, cx: &Context<'_>) -> Work {
         let mut state = self.lock();
+        state.is_idle = false;
+        match &mut state.task {
+            Some(task) => task.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
         let mut deadline = state.pending.next_deadline();
-        if let Phase::Closing { until } = state.phase {
-            let spent = batch.is_empty() && state.outgoing.is_empty();
-            if spent || Instant::now() >= until {
-                return Work::Close(CloseReason::Local);
+        match &state.phase {
+            Phase::Closing { until } => {
+                let spent = batch.is_empty() && state.outgoing.is_empty();
+                if spent || Instant::now() >= *until {
+                    return Work::Close(CloseReason::Local);
+                }
+                deadline = Some(deadline.map_or(*until, |deadline| deadline.min(*until)));
             }
-            deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
+            Phase::Distrusted(error) => {
+                return Work::Close(CloseReason::Protocol(error.clone()));
+            }
+            Phase::Open | Phase::Draining | Phase::Closed(_) => {}
         }
         if !batch.is_empty() {
             return Work::Write(deadline);
@@ -305,10 +334,7 @@ impl Shared {
         if matches!(state.phase, Phase::Draining) && state.pending.waiting() == 0 {
             return Work::Close(CloseReason::GoAway);
         }
-        match &mut state.sleeper {
-            Some(sleeper) => sleeper.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
+        state.is_idle = true;
         Work::Idle(deadline)
     }
 
@@ -336,5 +362,12 @@ impl Shared {
         for waker in wakers {
             waker.wake();
         }
+    }
+}
+
+/// Wakes the task, if it is to be woken.
+fn wake(task: Option<Waker>) {
+    if let Some(task) = task {
+        task.wake();
     }
 }

@@ -382,14 +382,35 @@ async fn dropping_the_last_handle_writes_what_was_handed_over_and_ends_the_task(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_distrusted_connection_ends_at_once_even_while_its_peer_reads_nothing() {
+    let fixture = Fixture::new(&ConnectionOptions::new(), 64);
+    let start = Instant::now();
+    let request = ask(&fixture.connection, Bytes::from(vec![1; 1000]));
+    tokio::task::yield_now().await;
+    fixture.connection.distrust(FrameError::Truncated("test"));
+    let error = request.await.unwrap().unwrap_err();
+    assert_eq!(error.delivery(), Delivery::Unknown);
+    assert!(matches!(
+        fixture.driver.await.unwrap(),
+        CloseReason::Protocol(_)
+    ));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_reads_nothing_cannot_keep_a_closed_connection_alive() {
     let fixture = Fixture::new(&ConnectionOptions::new(), 64);
     let request = ask(&fixture.connection, Bytes::from(vec![1; 1000]));
     tokio::task::yield_now().await;
+    let start = Instant::now();
     fixture.connection.close();
     let error = request.await.unwrap().unwrap_err();
     assert_eq!(error.delivery(), Delivery::Unknown);
     assert!(matches!(fixture.driver.await.unwrap(), CloseReason::Local));
+    assert!(
+        start.elapsed() < TIMEOUT,
+        "the linger is shorter than the request's deadline"
+    );
 }
 
 #[test]
