@@ -3,8 +3,6 @@
 use super::{Problems, TextFile};
 
 const MOST_LINES: usize = 800;
-/// The index that every dependency comes from.
-const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 // Cut in two, so that this file does not break its own rules.
 /// In Rust files, with why not.
@@ -72,13 +70,17 @@ fn check_rust(file: &TextFile, problems: &mut Problems) {
     }
 }
 
+/// Every dependency comes from one registry, and none from a repository or a path outside.
 fn check_lock(file: &TextFile, problems: &mut Problems) {
+    let mut first = None;
     for (number, line) in numbered(file) {
-        if let Some(source) = line.strip_prefix("source = ")
-            && source.trim_matches('"') != CRATES_IO
-        {
+        let Some(source) = line.strip_prefix("source = ") else {
+            continue;
+        };
+        let source = source.trim_matches('"');
+        if !source.starts_with("registry+") || *first.get_or_insert(source) != source {
             problems.push(format!(
-                "{}:{number}: not from crates.io: {source}",
+                "{}:{number}: not from the registry of the others: {source}",
                 file.path
             ));
         }
@@ -161,7 +163,8 @@ mod tests {
             ("src/a.rs", format!("//! A.\n#[ign{}]\n", "ore")),
             (
                 "Cargo.lock",
-                "source = \"registry+https://example.org/index\"\n".to_owned(),
+                "source = \"registry+https://example.org/index\"\nsource = \"git+https://example.org/x\"\n"
+                    .to_owned(),
             ),
         ] {
             assert_eq!(problems(path, &text).len(), 1, "{path}: {text:?}");
