@@ -1,6 +1,7 @@
 //! What end-to-end tests share: the oracle that compares what was acknowledged with what is stored, and payloads that
 //! can be told apart.
 
+mod book;
 pub mod fuzz;
 pub mod oracle;
 pub mod payload;
