@@ -110,8 +110,8 @@ fn examples() -> Result<()> {
 
 fn package() -> Result<()> {
     let metadata = Metadata::load()?;
-    // Not verified by building: the workspace was just built, and its crates are not in any registry yet.
-    let mut command = cargo(["package", "--quiet", "--allow-dirty", "--no-verify"]);
+    // Each crate is built from its package, with the packages of those beneath it.
+    let mut command = cargo(["package", "--quiet", "--allow-dirty"]);
     for package in metadata.members().iter().filter(|p| p.is_published()) {
         command.args(["-p", &package.name]);
     }

@@ -88,13 +88,14 @@ impl ProducerBuilder {
     }
 
     /// Names topics to be made ready before `start` returns: their routes, connections to their
-    /// brokers, and first heartbeats. A topic without a usable route is reported and logged.
+    /// brokers, and first heartbeats. An unknown topic, or one without a usable route, is reported and
+    /// logged.
     pub fn preheat<S: Into<String>>(mut self, topics: impl IntoIterator<Item = S>) -> Self {
         self.preheat.extend(topics.into_iter().map(Into::into));
         self
     }
 
-    /// Makes `start` fail if a topic to preheat has no usable route.
+    /// Makes `start` fail if a topic to preheat does not exist or has no usable route.
     pub const fn require_preheat(mut self) -> Self {
         self.preheat_required = true;
         self

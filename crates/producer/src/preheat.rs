@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::config::routing::RoutingError;
+use crate::config::routing::{RouteOrigin, RoutingError};
 use crate::core::Core;
 use crate::error::StartError;
 use crate::heartbeat::HeartbeatReport;
@@ -15,7 +15,7 @@ use crate::heartbeat::HeartbeatReport;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Preheat {
     pub(crate) topics: Vec<Arc<str>>,
-    /// A topic without a usable route makes the start fail.
+    /// A topic that is not ready makes the start fail.
     pub(crate) required: bool,
 }
 
@@ -23,9 +23,12 @@ pub(crate) struct Preheat {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct PreheatReport {
-    /// Topics with a usable route.
+    /// Topics that exist and have a usable route.
     pub ready: Vec<Arc<str>>,
-    /// Topics without one, and why; sending to them tries again.
+    /// Topics that no name server knows, and that a broker is to create with the first message
+    /// (setting `create_topic`); it may refuse to.
+    pub to_be_created: Vec<Arc<str>>,
+    /// Topics without a usable route, and why; sending to them tries again.
     pub failed: Vec<(Arc<str>, RoutingError)>,
     /// How the brokers of the ready topics took their first heartbeat.
     pub heartbeats: HeartbeatReport,
@@ -44,20 +47,26 @@ impl Preheat {
             let (topic, router) = (Arc::clone(topic), core.router.clone());
             routes.spawn(async move {
                 let routed = router.route_message(&topic, None, None, deadline).await;
-                (topic, routed.err())
+                (topic, routed)
             });
         }
-        for (topic, failure) in routes.join_all().await {
-            match failure {
-                None => report.ready.push(topic),
-                Some(cause) if self.required => return Err(StartError::Preheat { topic, cause }),
-                Some(cause) => {
+        for (topic, routed) in routes.join_all().await {
+            match routed.map(|routing| routing.route().origin()) {
+                // Routing has warned of it.
+                Ok(RouteOrigin::DefaultTopic) if self.required => {
+                    return Err(StartError::UnknownTopic { topic });
+                }
+                Ok(RouteOrigin::DefaultTopic) => report.to_be_created.push(topic),
+                Ok(_) => report.ready.push(topic),
+                Err(cause) if self.required => return Err(StartError::Preheat { topic, cause }),
+                Err(cause) => {
                     warn!(%topic, %cause, "topic cannot be preheated");
                     report.failed.push((topic, cause));
                 }
             }
         }
         report.ready.sort();
+        report.to_be_created.sort();
         report.heartbeats = core.heartbeat_all().await;
         Ok(report)
     }

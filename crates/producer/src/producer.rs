@@ -62,8 +62,8 @@ impl Producer {
     /// first send.
     ///
     /// # Errors
-    /// [`StartError::Preheat`] if a required topic has no usable route, and [`StartError::State`]
-    /// after a shutdown.
+    /// [`StartError::Preheat`] or [`StartError::UnknownTopic`] if a required topic is not ready, and
+    /// [`StartError::State`] after a shutdown.
     ///
     /// # Cancel safety
     /// Dropped midway, the producer is not started and may be started again.

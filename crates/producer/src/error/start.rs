@@ -44,6 +44,12 @@ pub enum StartError {
         #[source]
         cause: RoutingError,
     },
+    /// A topic that must be preheated does not exist; a broker would have to create it.
+    #[error("topic {topic} cannot be preheated: it does not exist")]
+    UnknownTopic {
+        /// The topic.
+        topic: Arc<str>,
+    },
     /// The runtime for a blocking producer could not be made.
     #[error("runtime for the blocking producer cannot be made")]
     Runtime(#[source] Arc<std::io::Error>),

@@ -70,6 +70,31 @@ async fn a_required_topic_that_is_unknown_makes_the_start_fail_and_it_can_be_rep
 }
 
 #[tokio::test]
+async fn a_topic_that_a_broker_would_create_is_told_from_one_that_exists() {
+    let cluster = rocketmq_producer_embedded::EmbeddedCluster::builder()
+        .topic(TOPIC, 4)
+        .auto_create_topics(true)
+        .start()
+        .await
+        .unwrap();
+    let creating = || {
+        builder(&cluster)
+            .configure(|settings| settings.create_topic(true))
+            .preheat(["nothing"])
+    };
+    let producer = creating().build().unwrap();
+    let report = producer.start().await.unwrap();
+    assert_eq!(report.ready, [TOPIC.into()]);
+    assert_eq!(report.to_be_created, ["nothing".into()]);
+    let error = creating().require_preheat().start().await.unwrap_err();
+    assert!(
+        matches!(error, StartError::UnknownTopic { .. }),
+        "{error:?}"
+    );
+    assert_eq!(error.code(), 1001);
+}
+
+#[tokio::test]
 async fn a_broker_that_is_down_is_reported_and_the_others_are_ready() {
     let cluster = cluster(2).await;
     cluster.stop_broker_unnoticed(A).await.unwrap();
