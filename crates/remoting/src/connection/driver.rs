@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -26,18 +27,34 @@ const READ_ROOM: usize = 64 * 1024;
 /// Reads in a row before writing gets its turn.
 const READS_PER_TURN: usize = 8;
 
-/// Runs a connection until it ends; every pending request has its outcome then.
-pub(super) async fn drive<S>(
+/// How long the end of the stream may take to be told to the peer.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
+
+/// Runs a connection until it ends; every pending request has its outcome then, even if the
+/// future is dropped before it was ever polled.
+pub(super) fn drive<S>(
     stream: S,
     shared: Arc<Shared>,
+    handler: Arc<dyn ConnectionHandler>,
+    frame_limit: usize,
+) -> impl Future<Output = CloseReason> + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    // If the task is dropped at a shutdown of its runtime, waiting requests still learn of it.
+    let closer = CloseOnDrop(shared);
+    run(stream, closer, handler, frame_limit)
+}
+
+async fn run<S>(
+    stream: S,
+    closer: CloseOnDrop,
     handler: Arc<dyn ConnectionHandler>,
     frame_limit: usize,
 ) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    // If the task is dropped at a shutdown of its runtime, waiting requests still learn of it.
-    let closer = CloseOnDrop(shared);
     let mut driver = Driver {
         stream,
         shared: Arc::clone(&closer.0),
@@ -54,8 +71,9 @@ where
     debug!(peer = %driver.shared.peer, %reason, "connection closed");
     driver.shared.closed(reason.clone());
     count(&driver.shared.counters.closed_connections, 1);
-    // Tells the peer that nothing more comes; it may be gone already.
-    let _ = driver.stream.shutdown().await;
+    // Tells the peer that nothing more comes; it may be gone already, and a stream with bytes of
+    // its own to flush (TLS) may wait for a peer that reads nothing.
+    let _ = tokio::time::timeout(SHUTDOWN_LIMIT, driver.stream.shutdown()).await;
     reason
 }
 

@@ -52,6 +52,8 @@ struct State {
     /// The task has nothing to write, so new frames must wake it. While it waits for the socket
     /// they need not.
     is_idle: bool,
+    /// When the task looks at deadlines again; a request with an earlier one must wake it.
+    alarm: Option<Instant>,
     /// Someone waits for [`Shared::room`].
     wants_room: bool,
 }
@@ -60,9 +62,11 @@ enum Phase {
     Open,
     /// GO_AWAY was received: what is pending may finish, nothing new is taken.
     Draining,
-    /// The last handle has gone, or close was asked for; unwritten bytes may leave until then.
+    /// No request waits after GO_AWAY, the last handle has gone, or close was asked for;
+    /// unwritten bytes may leave until then.
     Closing {
         until: Instant,
+        reason: CloseReason,
     },
     Closed(Arc<CloseReason>),
     /// The peer sent something that cannot be read.
@@ -111,6 +115,7 @@ impl Shared {
                 oneway_ends: VecDeque::new(),
                 task: None,
                 is_idle: false,
+                alarm: None,
                 wants_room: false,
             }),
         }
@@ -146,7 +151,7 @@ impl Shared {
         let reason = match &state.phase {
             Phase::Open => None,
             Phase::Draining => Some(Arc::new(CloseReason::GoAway)),
-            Phase::Closing { .. } => Some(Arc::new(CloseReason::Local)),
+            Phase::Closing { reason, .. } => Some(Arc::new(reason.clone())),
             Phase::Closed(reason) => Some(Arc::clone(reason)),
             Phase::Distrusted(error) => Some(Arc::new(CloseReason::Protocol(error.clone()))),
         };
@@ -173,8 +178,13 @@ impl Shared {
         if mode == RequestMode::OneWay {
             state.oneway_ends.push_back((state.appended, opaque));
         }
-        let idle = std::mem::take(&mut state.is_idle);
-        let task = if idle { state.task.take() } else { None };
+        let mut wakes = std::mem::take(&mut state.is_idle);
+        if state.alarm.is_none_or(|alarm| deadline < alarm) {
+            // The task may wait for the socket until a later time than this.
+            state.alarm = Some(deadline);
+            wakes = true;
+        }
+        let task = if wakes { state.task.take() } else { None };
         drop(guard);
         wake(task);
         Ok(Submitted::Entered(opaque))
@@ -201,6 +211,7 @@ impl Shared {
         self.leave(|phase| match phase {
             Phase::Open | Phase::Draining => Some(Phase::Closing {
                 until: Instant::now() + CLOSE_LINGER,
+                reason: CloseReason::Local,
             }),
             _ => None,
         });
@@ -223,6 +234,8 @@ impl Shared {
         }
         let task = state.task.take();
         drop(state);
+        // Those who wait for room can go elsewhere at once.
+        self.room.notify_waiters();
         wake(task);
     }
 
@@ -249,6 +262,7 @@ impl Shared {
         wakers: &mut Vec<Waker>,
     ) {
         let mut unmatched = 0_usize;
+        let mut leaving = false;
         let mut state = self.lock();
         for (head, frame) in answers.drain(..) {
             if head.code == ResponseCode::GO_AWAY.0 {
@@ -256,6 +270,7 @@ impl Shared {
                 if matches!(state.phase, Phase::Open) {
                     state.phase = Phase::Draining;
                     self.open.store(false, Ordering::Release);
+                    leaving = true;
                 }
             }
             let outcome = Ok(Completion::Answered(Response::new(head, frame)));
@@ -265,6 +280,10 @@ impl Shared {
             }
         }
         drop(state);
+        if leaving {
+            // Those who wait for room can go elsewhere at once.
+            self.room.notify_waiters();
+        }
         if unmatched > 0 {
             count(&self.counters.unmatched_responses, unmatched);
         }
@@ -306,12 +325,19 @@ impl Shared {
             Some(task) => task.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
+        if matches!(state.phase, Phase::Draining) && state.pending.waiting() == 0 {
+            // Bytes that nobody waits for any more must not keep the connection.
+            state.phase = Phase::Closing {
+                until: Instant::now() + CLOSE_LINGER,
+                reason: CloseReason::GoAway,
+            };
+        }
         let mut deadline = state.pending.next_deadline();
         match &state.phase {
-            Phase::Closing { until } => {
+            Phase::Closing { until, reason } => {
                 let spent = batch.is_empty() && state.outgoing.is_empty();
                 if spent || Instant::now() >= *until {
-                    return Work::Close(CloseReason::Local);
+                    return Work::Close(reason.clone());
                 }
                 deadline = Some(deadline.map_or(*until, |deadline| deadline.min(*until)));
             }
@@ -320,6 +346,7 @@ impl Shared {
             }
             Phase::Open | Phase::Draining | Phase::Closed(_) => {}
         }
+        state.alarm = deadline;
         if !batch.is_empty() {
             return Work::Write(deadline);
         }
@@ -330,9 +357,6 @@ impl Shared {
             }
             state.outgoing.take_into(batch);
             return Work::Write(deadline);
-        }
-        if matches!(state.phase, Phase::Draining) && state.pending.waiting() == 0 {
-            return Work::Close(CloseReason::GoAway);
         }
         state.is_idle = true;
         Work::Idle(deadline)

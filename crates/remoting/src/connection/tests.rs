@@ -413,6 +413,131 @@ async fn a_peer_that_reads_nothing_cannot_keep_a_closed_connection_alive() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_short_deadline_holds_even_behind_a_stalled_write_with_longer_ones() {
+    let fixture = Fixture::new(&ConnectionOptions::new(), 64);
+    let begun = ask(&fixture.connection, Bytes::from(vec![1; 1000]));
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    let (start, short) = (Instant::now(), Duration::from_millis(100));
+    let nothing = Bytes::new();
+    let asked = fixture.connection.request(&PING, &nothing, start + short);
+    let error = asked.await.unwrap_err();
+    assert!(matches!(error.failure(), RequestFailure::DeadlineExceeded));
+    assert!(start.elapsed() < short * 2, "{:?}", start.elapsed());
+    drop(begun);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_dropped_before_it_ran_fails_the_requests_that_wait_for_it() {
+    let (ours, _theirs) = duplex(64);
+    let (connection, driver) = Connection::new(
+        ours,
+        Arc::from("peer:1"),
+        &ConnectionOptions::new(),
+        Arc::new(NoConsumer),
+    );
+    let request = ask(&connection, Bytes::new());
+    tokio::task::yield_now().await;
+    drop(driver);
+    let ended = tokio::time::timeout(TIMEOUT * 2, request).await;
+    let error = ended.expect("the request hangs").unwrap().unwrap_err();
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert!(!connection.is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_go_away_and_reads_nothing_cannot_keep_the_connection() {
+    let mut fixture = Fixture::new(&ConnectionOptions::new(), 64);
+    let request = ask(&fixture.connection, Bytes::from(vec![1; 1000]));
+    tokio::task::yield_now().await;
+    let go_away = RemotingCommand::response(ResponseCode::GO_AWAY, 4711, None);
+    fixture.peer.say(&go_away).await;
+    request.await.unwrap().unwrap_err();
+    let ended = tokio::time::timeout(TIMEOUT, fixture.driver).await;
+    assert!(matches!(
+        ended.expect("draining never ends").unwrap(),
+        CloseReason::GoAway
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn go_away_sends_those_who_wait_for_room_elsewhere_at_once() {
+    let options = ConnectionOptions::new().with_max_unsent(crate::ByteSize::bytes(2000));
+    let mut fixture = Fixture::new(&options, 64);
+    let _begun = ask(&fixture.connection, Bytes::from(vec![1; 1500]));
+    tokio::task::yield_now().await;
+    let waiting = ask(&fixture.connection, Bytes::from(vec![2; 1500]));
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    let go_away = RemotingCommand::response(ResponseCode::GO_AWAY, 4711, None);
+    fixture.peer.say(&go_away).await;
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_ends_those_who_wait_for_room_at_once() {
+    let options = ConnectionOptions::new().with_max_unsent(crate::ByteSize::bytes(2000));
+    let fixture = Fixture::new(&options, 64);
+    let _begun = ask(&fixture.connection, Bytes::from(vec![1; 1500]));
+    tokio::task::yield_now().await;
+    let waiting = ask(&fixture.connection, Bytes::from(vec![2; 1500]));
+    tokio::task::yield_now().await;
+    let start = Instant::now();
+    fixture.connection.close();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+/// A stream whose end the peer never takes, as of a TLS session with bytes left to flush.
+struct Endless(DuplexStream);
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_end_is_never_taken_does_not_keep_the_task() {
+    let (ours, _theirs) = duplex(64);
+    let options = ConnectionOptions::new();
+    let (connection, driver) = Connection::new(
+        Endless(ours),
+        Arc::from("peer:1"),
+        &options,
+        Arc::new(NoConsumer),
+    );
+    connection.close();
+    let ended = tokio::time::timeout(TIMEOUT, driver).await;
+    assert!(matches!(ended.expect("the task hangs"), CloseReason::Local));
+}
+
 #[test]
 fn errors_stay_small() {
     assert!(
