@@ -74,11 +74,7 @@ async fn measure(
     if warmup > 0 {
         let warmed = load.clone().run(warmup, &Progress::hidden()).await?;
         if let (0, Some(error)) = (warmed.acked, &warmed.first_error) {
-            complain(&explain(error));
-            return Err(Failure::failed(
-                "no message of the warm-up arrived",
-                error.clone(),
-            ));
+            return Err(Failure::unsent("no message of the warm-up arrived", error));
         }
     }
     let load = Load {

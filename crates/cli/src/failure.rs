@@ -32,6 +32,14 @@ impl Failure {
         }
     }
 
+    /// Nothing arrived, and this is why the first message did not.
+    pub(crate) fn unsent(what: impl fmt::Display, error: &SendError) -> Self {
+        Self {
+            exit: Exit::Failed,
+            text: format!("error: {what}\n{}", explain(error)),
+        }
+    }
+
     /// The caller asked for something that cannot be.
     pub(crate) fn bad_input(what: impl fmt::Display, cause: impl Error) -> Self {
         Self {

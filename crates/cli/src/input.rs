@@ -77,11 +77,20 @@ pub(crate) fn read(
         }
         Some(path) => {
             let what = || format!("file {} cannot be read", path.display());
-            let file = File::open(path).map_err(|error| Failure::bad_input(what(), error))?;
+            let file = open(path).map_err(|error| Failure::bad_input(what(), error))?;
             let reader = BufReader::with_capacity(1 << 16, file);
             from_iterator(move || Entries::new(reader, format, topic, max_message_size))
         }
     }
+}
+
+/// A folder can be opened too, and would fail only when it is read, where its name is not known.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    Ok(file)
 }
 
 /// Feeds what an iterator gives, from a thread of its own.

@@ -140,6 +140,10 @@ impl fmt::Display for Tally {
                 write!(f, ", {count} {what}")?;
             }
         }
+        // Without an acknowledged message there is nothing that was measured.
+        if self.acked == 0 {
+            return Ok(());
+        }
         write!(
             f,
             "; {:.0} messages/s, p50 {}, p99 {}",
@@ -207,6 +211,16 @@ mod tests {
         assert_eq!(
             tally().to_string(),
             "1 acked, 0 rejected, 0 unknown, 0 not sent; 100 messages/s, p50 2.00 ms, p99 2.00 ms"
+        );
+    }
+
+    #[test]
+    fn no_figure_is_shown_where_nothing_was_measured() {
+        let mut tally = Tally::new(Latencies::new().unwrap());
+        tally.not_acked(Outcome::NotSent, false);
+        assert_eq!(
+            tally.to_string(),
+            "0 acked, 0 rejected, 0 unknown, 1 not sent"
         );
     }
 }
