@@ -19,9 +19,9 @@ pub(crate) enum Action {
         /// 5.5.0, 5.1.4 or 4.9.7.
         #[arg(long, default_value_t = Version::V5_5_0)]
         version: Version,
-        /// How many brokers.
-        #[arg(long, default_value_t = 1)]
-        brokers: usize,
+        /// How many brokers, 1 to 9.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+        brokers: u8,
         /// Port of the name server, the brokers' in steps of 10 above it; free ports when not given.
         #[arg(long)]
         port: Option<u16>,
@@ -55,7 +55,7 @@ pub(crate) fn run(action: &Action) -> Result<()> {
             port,
         } => {
             let mut spec = ClusterSpec::new(*version)
-                .brokers(*brokers)
+                .brokers(usize::from(*brokers))
                 .auto_create_topics(true);
             spec.port = *port;
             up(&spec)
