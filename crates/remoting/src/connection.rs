@@ -222,6 +222,12 @@ impl Connection {
         self.handle.shared.request_close();
     }
 
+    /// Does what [`close`](Self::close) does, without being a handle that keeps the connection.
+    pub(crate) fn closer(&self) -> impl FnOnce() + Send + use<> {
+        let shared = Arc::clone(&self.handle.shared);
+        move || shared.request_close()
+    }
+
     /// Closes the connection because an answer on it could not be read, so that nothing that
     /// follows can be trusted. Requests that still wait fail with [`CloseReason::Protocol`].
     pub fn distrust(&self, error: FrameError) {

@@ -2,6 +2,8 @@
 
 mod backoff;
 mod endpoint;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,12 +51,14 @@ impl fmt::Debug for ConnectionPool {
 impl ConnectionPool {
     /// An empty pool. Does no I/O.
     pub fn new(options: ConnectionOptions, handler: Arc<dyn ConnectionHandler>) -> Self {
+        let cancel = CancellationToken::new();
         let environment = Arc::new(Environment {
             options,
             handler,
             counters: Arc::new(Counters::default()),
             tracker: TaskTracker::new(),
-            cancel: CancellationToken::new(),
+            closing: cancel.child_token(),
+            cancel,
         });
         let endpoints = DashMap::new();
         Self {
@@ -124,13 +128,15 @@ impl ConnectionPool {
     }
 
     /// Closes every connection, letting bytes that were handed over leave, and waits until all
-    /// tasks have ended, `patience` at most; what is left then is cut off. Dials fail from now on.
+    /// tasks have ended, `patience` at most; what is left then is cut off. Dials, also those under
+    /// way, fail from now on.
     ///
     /// # Cancel safety
     /// Dropped early, the connections still close, only nothing is cut off.
     pub async fn close(&self, patience: Duration) {
         let environment = &self.inner.environment;
         environment.tracker.close();
+        environment.closing.cancel();
         for endpoint in &self.inner.endpoints {
             endpoint.close();
         }

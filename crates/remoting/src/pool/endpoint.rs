@@ -24,7 +24,17 @@ pub(super) struct Environment {
     pub(super) handler: Arc<dyn ConnectionHandler>,
     pub(super) counters: Arc<Counters>,
     pub(super) tracker: TaskTracker,
+    /// The pool closes: dials end, and connections once what they were given is written.
+    pub(super) closing: CancellationToken,
+    /// Cuts off what is left; implies `closing`.
     pub(super) cancel: CancellationToken,
+}
+
+/// What a caller without a connection finds.
+enum Joined {
+    /// A dial that ended just now has brought a connection.
+    Open(Connection),
+    Dial(watch::Receiver<Option<DialResult>>),
 }
 
 type DialResult = Result<Connection, ConnectError>;
@@ -99,7 +109,15 @@ impl Endpoint {
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
-        let mut dial = self.join_dial()?;
+        self.open_or_dial(deadline).await
+    }
+
+    /// What [`connection`](Self::connection) does when it sees no open connection.
+    pub(super) async fn open_or_dial(&self, deadline: Instant) -> DialResult {
+        let mut dial = match self.join_dial()? {
+            Joined::Open(connection) => return Ok(connection),
+            Joined::Dial(dial) => dial,
+        };
         let result = tokio::time::timeout_at(deadline, dial.wait_for(Option::is_some)).await;
         match result {
             Ok(Ok(result)) => match &*result {
@@ -131,13 +149,17 @@ impl Endpoint {
     }
 
     /// The dial under way, begun if there is none.
-    fn join_dial(&self) -> Result<watch::Receiver<Option<DialResult>>, ConnectError> {
+    fn join_dial(&self) -> Result<Joined, ConnectError> {
         let environment = &self.inner.environment;
         let mut dial = self.lock();
+        // A dial stores its connection under this lock; a second one would displace it.
+        if let Some(connection) = self.current() {
+            return Ok(Joined::Open(connection));
+        }
         if let Some(under_way) = &dial.under_way {
             // A dial that was dropped with its runtime leaves its receiver behind.
             if under_way.has_changed().is_ok() || under_way.borrow().is_some() {
-                return Ok(under_way.clone());
+                return Ok(Joined::Dial(under_way.clone()));
             }
         }
         if environment.tracker.is_closed() {
@@ -154,17 +176,17 @@ impl Endpoint {
         let (done, under_way) = watch::channel(None);
         dial.under_way = Some(under_way.clone());
         let endpoint = self.clone();
-        let cancel = environment.cancel.clone();
+        let closing = environment.closing.clone();
         environment.tracker.spawn(async move {
             let result = tokio::select! {
                 result = endpoint.dial() => result,
-                () = cancel.cancelled() => Err(endpoint.error(ConnectFailure::PoolClosed)),
+                () = closing.cancelled() => Err(endpoint.error(ConnectFailure::PoolClosed)),
             };
             endpoint.dialled(&result);
             // Whoever waits has the result; nobody may.
             let _ = done.send(Some(result));
         });
-        Ok(under_way)
+        Ok(Joined::Dial(under_way))
     }
 
     async fn dial(&self) -> DialResult {
@@ -184,8 +206,15 @@ impl Endpoint {
             Arc::clone(&environment.handler),
             Arc::clone(&environment.counters),
         );
-        let cancel = environment.cancel.clone();
+        let (closing, cancel) = (environment.closing.clone(), environment.cancel.clone());
+        // Also reaches connections whose address has left the pool while it was still in use.
+        let close = connection.closer();
         environment.tracker.spawn(async move {
+            tokio::pin!(driver);
+            tokio::select! {
+                _ = &mut driver => return,
+                () = closing.cancelled() => close(),
+            }
             tokio::select! {
                 _ = driver => {}
                 () = cancel.cancelled() => {}
