@@ -55,7 +55,8 @@ impl Outgoing {
     /// Moves everything into `empty`, whose spent buffer is kept for the next frames.
     pub(super) fn take_into(&mut self, empty: &mut Self) {
         debug_assert!(empty.is_empty(), "unwritten bytes would be overtaken");
-        if empty.tail.capacity() > KEPT_CAPACITY {
+        // capacity() leaves out what advance() has passed, so it is near 0 here.
+        if empty.tail.try_reclaim(KEPT_CAPACITY.saturating_add(1)) {
             empty.tail = BytesMut::new();
         } else {
             empty.tail.clear();
@@ -148,5 +149,19 @@ mod tests {
             assert_eq!(taken.len(), expected.len());
             assert_eq!(drain(&mut taken, step), expected, "step {step}");
         }
+    }
+
+    #[test]
+    fn a_buffer_that_a_burst_has_grown_is_given_back_once_written() {
+        let mut shared = Outgoing::default();
+        let mut taken = Outgoing::default();
+        for _ in 0..KEPT_CAPACITY / LARGE_BODY * 2 {
+            append(&mut shared, b"head", &Bytes::from(vec![1; LARGE_BODY - 1]));
+        }
+        shared.take_into(&mut taken);
+        drain(&mut taken, usize::MAX);
+        append(&mut shared, b"head", &Bytes::new());
+        shared.take_into(&mut taken);
+        assert!(!shared.tail.try_reclaim(KEPT_CAPACITY + 1));
     }
 }
