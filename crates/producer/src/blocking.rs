@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -227,9 +228,11 @@ fn wait_for<T: Send + 'static>(
     }
     let (done, outcome) = sync_channel(1);
     let given_up = CancellationToken::new();
+    let begun = Arc::new(AtomicBool::new(false));
     let work = {
-        let given_up = given_up.clone();
+        let (given_up, begun) = (given_up.clone(), Arc::clone(&begun));
         async move {
+            begun.store(true, Ordering::Release);
             if let Some(outcome) = given_up.run_until_cancelled(work).await {
                 // The caller may have given up just now.
                 let _ = done.send(outcome);
@@ -248,6 +251,9 @@ fn wait_for<T: Send + 'static>(
     }
     match outcome.recv_timeout(limit) {
         Ok(outcome) => Ok(outcome),
+        Err(RecvTimeoutError::Disconnected) if begun.load(Ordering::Acquire) => {
+            Err(BlockingFailure::Interrupted)
+        }
         Err(RecvTimeoutError::Disconnected) => Err(BlockingFailure::RuntimeGone),
         Err(RecvTimeoutError::Timeout) => {
             given_up.cancel();

@@ -62,6 +62,10 @@ pub enum SendFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockingFailure {
+    /// The runtime that runs the producer ended, or the call panicked on it, before its outcome
+    /// was known.
+    #[error("the runtime that runs the producer ended before the outcome was known")]
+    Interrupted,
     /// The runtime that runs the producer has ended.
     #[error("the runtime that runs the producer has ended")]
     RuntimeGone,
@@ -111,7 +115,10 @@ impl SendFailure {
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         match self {
-            Self::Answer(_) | Self::Blocking(BlockingFailure::Stalled) => Delivery::Unknown,
+            Self::Answer(_)
+            | Self::Blocking(BlockingFailure::Interrupted | BlockingFailure::Stalled) => {
+                Delivery::Unknown
+            }
             Self::Refused { code, remark } => ResponseClass::of(*code, Some(remark))
                 .delivery()
                 .unwrap_or(Delivery::Unknown),

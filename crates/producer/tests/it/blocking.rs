@@ -6,7 +6,7 @@ use rocketmq_producer_core::config::routing::remoting::Delivery;
 use rocketmq_producer_core::{
     BlockingFailure, BlockingProducer, ErrorKind, Producer, SendFailure, State,
 };
-use rocketmq_producer_embedded::EmbeddedCluster;
+use rocketmq_producer_embedded::{EmbeddedCluster, Reaction};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::*;
@@ -264,4 +264,23 @@ fn after_its_runtime_has_ended_it_is_an_error() {
         producer.send(message()).await.unwrap();
         assert!(producer.shutdown(PATIENCE).await.is_drained());
     });
+}
+
+#[test]
+fn a_send_cut_off_by_the_end_of_its_runtime_is_not_called_unsent() {
+    let elsewhere = Elsewhere::start();
+    let runtime = multi_thread(1);
+    let producer = runtime
+        .block_on(builder(elsewhere.cluster()).start())
+        .unwrap();
+    let faults = elsewhere.cluster().faults(A).unwrap();
+    let swallowed = faults.arm(next_send(Reaction::Swallow));
+    let blocking = producer.blocking();
+    let sending = std::thread::spawn(move || blocking.send(message()).unwrap_err());
+    elsewhere.runtime.block_on(soon(swallowed.wait_fired(1)));
+    runtime.shutdown_background();
+    let error = sending.join().unwrap();
+    assert_eq!(error.delivery(), Delivery::Unknown, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::NotRunning);
+    assert_eq!(stored(&elsewhere), 1, "only its answer was lost");
 }
