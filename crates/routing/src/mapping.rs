@@ -143,7 +143,9 @@ impl TopicBrokerMapping {
             let entry = self.entry(topic, now);
             entry.touch(now);
             if let Some(route) = entry.route() {
-                if route.age(now) >= self.route_timeout() {
+                let timeout = self.route_timeout();
+                let pause = timeout.min(self.shared.options.refresh_hint_interval);
+                if route.age(now) >= timeout && !entry.asked_within(pause, now) {
                     // Nobody waits for it.
                     let _ = self.begin_refresh(&entry, now);
                 }
@@ -305,9 +307,7 @@ impl TopicBrokerMapping {
         let is_current = entry
             .route()
             .is_some_and(|route| route.generation() == generation);
-        let asked_lately = entry.refresh().begun.is_some_and(|begun| {
-            now.saturating_duration_since(begun) < self.shared.options.refresh_hint_interval
-        });
+        let asked_lately = entry.asked_within(self.shared.options.refresh_hint_interval, now);
         is_current && !asked_lately && self.begin_refresh(entry, now).is_some()
     }
 

@@ -100,6 +100,12 @@ impl TopicEntry {
         self.created + Duration::from_nanos(self.used.load(Ordering::Relaxed))
     }
 
+    /// Whether a refresh was begun less than `interval` ago.
+    pub(super) fn asked_within(&self, interval: Duration, now: Instant) -> bool {
+        let begun = self.refresh().begun;
+        begun.is_some_and(|begun| now.saturating_duration_since(begun) < interval)
+    }
+
     pub(super) fn refresh(&self) -> MutexGuard<'_, Refresh> {
         // No code that can panic runs under this lock; a poisoned one is still sound.
         self.refresh.lock().unwrap_or_else(PoisonError::into_inner)

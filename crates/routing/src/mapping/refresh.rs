@@ -1,6 +1,6 @@
 //! Asking for the route of a topic: once at a time, for everyone who waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rocketmq_producer_remoting::protocol::TopicRouteData;
 use tokio::{
@@ -16,6 +16,9 @@ use crate::{
     options::TopicCreation,
     route::{RouteInfo, RouteOrigin},
 };
+
+/// Far beyond any use, and far from what an [`Instant`] can hold.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 type Waiter = watch::Receiver<Option<Outcome>>;
 
@@ -90,7 +93,9 @@ impl TopicBrokerMapping {
     }
 
     async fn refresh(&self, entry: &TopicEntry) -> Outcome {
-        let deadline = Instant::now() + self.shared.options.name_server_timeout;
+        // Of any length: a longer one than this is never waited for.
+        let timeout = self.shared.options.name_server_timeout.min(LONGEST_TIMEOUT);
+        let deadline = Instant::now() + timeout;
         let answer = self
             .shared
             .source

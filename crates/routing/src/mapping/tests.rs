@@ -370,3 +370,31 @@ async fn queues_are_selected_by_key_and_in_turn() {
     assert_eq!(result.selector, "message_hash");
     assert_eq!(source.asked(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_route_is_not_asked_for_with_every_send_while_the_name_servers_are_down() {
+    let source = FakeNameServer::new();
+    source.set("T", &[A]);
+    let mapping = mapping(&source, RoutingOptions::default());
+    mapping.topic("T", soon()).await.unwrap();
+    source.set_down(true);
+    tokio::time::advance(mapping.route_timeout()).await;
+    for _ in 0..100 {
+        mapping.topic("T", soon()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(source.asked(), 2);
+    tokio::time::advance(mapping.options().refresh_hint_interval).await;
+    mapping.topic("T", soon()).await.unwrap();
+    tokio::task::yield_now().await;
+    assert_eq!(source.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_name_server_timeout_is_a_deadline_too() {
+    let source = FakeNameServer::new();
+    source.set("T", &[A]);
+    let options = RoutingOptions::default().with_name_server_timeout(Duration::MAX);
+    let mapping = mapping(&source, options);
+    assert!(mapping.topic("T", soon()).await.is_ok());
+}
