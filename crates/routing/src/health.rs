@@ -31,6 +31,9 @@ pub use self::{
     snapshot::{BrokerHealthInfo, HealthCause},
 };
 
+/// Least time between two warnings that a broker is avoided.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+
 /// The four states of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -123,6 +126,8 @@ pub struct BrokerHealth {
     shared: Arc<SharedCounts>,
     /// Messages routed to this broker since it was created, by what decided.
     routed: RoutedCounts,
+    /// When the log may next be told that the broker is avoided, in nanoseconds since `created`.
+    next_warning: AtomicU64,
     machine: Mutex<HealthMachine>,
 }
 
@@ -167,6 +172,7 @@ impl BrokerHealth {
             },
             shared,
             routed: RoutedCounts::default(),
+            next_warning: AtomicU64::new(0),
             machine: Mutex::new(machine),
         }
     }
@@ -193,6 +199,12 @@ impl BrokerHealth {
     #[must_use]
     pub fn is_available(&self) -> bool {
         self.verdict() == Verdict::Use
+    }
+
+    /// Whether an operator keeps traffic from it until it is resumed.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.verdict() == Verdict::Never
     }
 
     /// Everything about the record, read at one moment.
@@ -286,6 +298,18 @@ impl BrokerHealth {
                 Ordering::AcqRel,
                 Ordering::Relaxed,
             )
+            .is_ok()
+    }
+
+    /// Whether the log may be told now that the broker is avoided; true at most once per
+    /// [`WARNING_INTERVAL`], since flow control makes a broker come and go several times a second.
+    pub(crate) fn claim_warning(&self, now: Instant) -> bool {
+        let at = self.nanos(now);
+        let next = at.saturating_add(duration_nanos(WARNING_INTERVAL));
+        let claim = |due| (at >= due).then_some(next);
+        let warning = &self.next_warning;
+        warning
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, claim)
             .is_ok()
     }
 

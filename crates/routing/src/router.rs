@@ -283,7 +283,7 @@ impl MessageRouter {
         let health = routing.broker().health();
         let was_available = health.is_available();
         let counted = health.report_failure(incident, error, now);
-        if was_available && !health.is_available() {
+        if was_available && !health.is_available() && health.claim_warning(now) {
             tracing::warn!(
                 broker = %health.broker_name(),
                 address = %health.address(),

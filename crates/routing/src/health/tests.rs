@@ -27,6 +27,16 @@ fn succeed(health: &BrokerHealth, times: usize, now: Instant) {
 }
 
 #[test]
+fn a_broker_that_comes_and_goes_is_warned_of_once_in_ten_seconds() {
+    let now = Instant::now();
+    let health = record(now);
+    let after = |seconds| now + Duration::from_secs(seconds);
+    let claims = [0, 0, 1, 9, 10, 11, 25].map(|seconds| health.claim_warning(after(seconds)));
+    assert_eq!(claims, [true, false, false, false, true, false, true]);
+    assert!(record(now).claim_warning(now), "others have their own");
+}
+
+#[test]
 fn three_failures_degrade_and_five_make_unhealthy() {
     let now = Instant::now();
     let health = record(now);
