@@ -73,7 +73,10 @@ impl<'a> Places<'a> {
                 .route()
                 .usable_queues()
                 .filter_map(|queue| queue.broker())
-                .any(|broker| broker.name() != here && !tried.contains(broker.name()))
+                .any(|broker| {
+                    let name = broker.name();
+                    name != here && !tried.contains(name) && !broker.health().is_suspended()
+                })
     }
 
     /// Fetches the route anew and waits for it, because it was at fault. Without a newer one the

@@ -138,3 +138,17 @@ async fn the_shortest_and_the_longest_timeout_work() {
     assert_eq!(error.attempts().len(), 1, "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
+
+#[tokio::test]
+async fn no_time_is_kept_for_a_broker_that_is_suspended() {
+    let cluster = cluster(2).await;
+    let producer = producer(&cluster).await;
+    assert!(producer.router().suspend_broker(B, Instant::now()));
+    let slow = every_send(Reaction::Delay(millis(700)));
+    cluster.faults(A).unwrap().arm(slow);
+    let receipt = producer
+        .send_with(message(), timeout(millis(1500)))
+        .await
+        .unwrap();
+    assert_eq!(receipt.attempts().count(), 1, "{receipt:?}");
+}
