@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NetworkStats {
-    /// Connections being or having been opened.
+    /// Dials that have ended, well or not.
     pub dials: u64,
     /// Dials that failed.
     pub failed_dials: u64,
