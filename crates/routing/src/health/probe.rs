@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::options::HealthOptions;
 
+/// Far beyond any use, and far from what an [`Instant`] can hold.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+
 /// What the routing decision has to know of the schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProbeChange {
@@ -76,7 +79,8 @@ impl ProbeSchedule {
         let nominal = options
             .probe_wait
             .saturating_mul(factor)
-            .min(options.probe_wait_max);
+            .min(options.probe_wait_max)
+            .min(LONGEST_WAIT);
         let wait = nominal.mul_f64(1.0 - 0.25 * self.random.next_unit());
         self.lease = wait;
         self.due = now + wait;
@@ -142,6 +146,15 @@ mod tests {
         assert_eq!(schedule.take_change(), None);
         schedule.failed(&options, first.due);
         assert!(schedule.take_change().unwrap().due > first.due);
+    }
+
+    #[test]
+    fn waits_of_any_length_are_a_moment_too() {
+        let options = HealthOptions::default().with_probe_waits(Duration::MAX, Duration::MAX);
+        let now = Instant::now();
+        let mut schedule = ProbeSchedule::new(now, 7);
+        schedule.begin(&options, now);
+        assert!(schedule.take_change().unwrap().due > now);
     }
 
     #[test]
