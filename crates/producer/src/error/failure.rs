@@ -151,7 +151,15 @@ impl SendFailure {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Answer(_) => "check that the address is that of a RocketMQ broker",
-            Self::Blocking(_) => "await `send`, or call from a thread outside the runtime",
+            Self::Blocking(BlockingFailure::WouldDeadlock) => {
+                "await `send`, or call from a thread outside the runtime"
+            }
+            Self::Blocking(BlockingFailure::Stalled) => {
+                "leave the producer's runtime a thread that is not blocked, or use `start_blocking`"
+            }
+            Self::Blocking(_) => {
+                "keep the runtime alive for as long as the producer, or use `start_blocking`"
+            }
             Self::Connect(error) => match error.failure() {
                 ConnectFailure::TimedOut(_) => {
                     "check that the broker's advertised address (brokerIP1) is reachable from here"
@@ -193,6 +201,10 @@ impl SendFailure {
                     "give the topic write permission (perm 6) on a broker"
                 }
                 RoutingError::BrokersSuspended { .. } => "resume a broker of the topic",
+                RoutingError::DeadlineExceeded { .. } => {
+                    "check namesrv_addr: a name server there may be silent, for instance behind a \
+                     firewall; with a longer send_msg_timeout the error names it"
+                }
                 _ => "check the topic's route",
             },
             Self::Shutdown => "give the shutdown more time, or end sends before it",
