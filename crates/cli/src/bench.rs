@@ -27,9 +27,8 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Exit, Failure> {
     check_topic(&args.topic)?;
     let message = Message::new(args.topic.as_str(), body(args.body))
         .and_then(|message| {
-            let limits = config.message_limits();
-            let margin = limits.property_margin.as_usize();
-            message.check_limits(limits.max_message_size, margin)?;
+            let margin = config.property_margin.as_usize();
+            message.check_limits(config.max_message_size, margin)?;
             Ok(message)
         })
         .map_err(|error| Failure::bad_input("no such message can be sent", error))?;

@@ -7,7 +7,6 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod options;
-mod producer_options;
 mod reserved;
 mod setting;
 mod settings;
@@ -20,7 +19,6 @@ pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy};
-pub use producer_options::{AdmissionOptions, HeartbeatOptions, MessageLimits, RetryOptions};
 pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;
 pub use setting::{ENVIRONMENT_PREFIX, OLD_ENVIRONMENT_PREFIX, Setting};

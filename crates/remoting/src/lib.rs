@@ -7,6 +7,7 @@ mod connection;
 mod delivery;
 mod frame;
 mod header;
+mod host;
 pub mod message;
 mod pool;
 pub mod protocol;
@@ -25,6 +26,7 @@ pub use frame::{
     ParseHeaderEncodingError, decode_frame,
 };
 pub use header::{FieldSink, NoFields, RequestHeader};
+pub use host::host_address;
 pub use message::{Message, MessageError};
 pub use pool::{ConnectionPool, Endpoint};
 pub use response_class::{HealthEffect, ResponseClass, RetryRule};

@@ -1,13 +1,14 @@
 //! [`MessageIdGenerator`]: ids that no other thread, process or restart gives again.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
 
 use super::{MAX_LENGTH, MessageId};
+use crate::host::host_address;
 use crate::message::clock::{SystemClock, WallClock};
 
 /// Low bits of a ticket that hold the counter; the rest is the millisecond.
@@ -298,29 +299,6 @@ const HEX: [[u8; 2]; 256] = {
     }
     table
 };
-
-/// An address of this host: the one that leads to the network, IPv4 before IPv6, else loopback.
-/// Connecting a datagram socket sends nothing; it only asks the routing table. No name is looked up.
-fn host_address() -> IpAddr {
-    // Addresses kept for documentation: no real host is ever meant.
-    let v4 = (
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-        SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9)),
-    );
-    let v6 = (
-        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9)),
-    );
-    [v4, v6]
-        .into_iter()
-        .find_map(|(local, remote)| {
-            let socket = UdpSocket::bind(local).ok()?;
-            socket.connect(remote).ok()?;
-            let ip = socket.local_addr().ok()?.ip();
-            (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
-        })
-        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-}
 
 #[cfg(test)]
 mod tests;
