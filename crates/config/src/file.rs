@@ -98,10 +98,15 @@ fn plain(kind: SettingKind, value: &DeValue<'_>) -> Result<String, Refusal> {
             // The reader of durations explains the missing unit.
             Ok(integer.as_str().to_owned())
         }
+        (SettingKind::Ratio, DeValue::Float(float)) => Ok(float.as_str().to_owned()),
+        (SettingKind::Ratio, DeValue::Integer(integer)) if integer.radix() == 10 => {
+            Ok(integer.as_str().to_owned())
+        }
         (SettingKind::Switch, DeValue::Boolean(switch)) => Ok(switch.to_string()),
         _ => {
             let expected = match kind {
                 SettingKind::Count => "an integer",
+                SettingKind::Ratio => "a number",
                 SettingKind::Size => "an integer or a string",
                 SettingKind::Switch => "a boolean",
                 SettingKind::Duration | SettingKind::Text => "a string",

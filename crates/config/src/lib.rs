@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+mod delivery;
 mod duration;
 mod environment;
 mod error;
@@ -16,6 +17,9 @@ mod template;
 mod value;
 
 pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
+pub use delivery::{
+    DeliveryGuarantee, InvalidResponseCodes, Ordered, OrderedOnUnknown, RetryResponseCodes,
+};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy};

@@ -8,6 +8,7 @@ use crate::settings::ProducerConfig;
 use crate::value::{Choice, Refusal, SettingKind, SettingValue};
 
 pub use crate::routing::remoting::{ByteSize, HeaderEncoding};
+pub(crate) use crate::routing::remoting::{ResponseClass, ResponseCode};
 pub use crate::routing::{KeyedFailover, NameServerAddresses, RoutingStrategy};
 
 impl Choice for RoutingStrategy {

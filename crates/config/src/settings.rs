@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::builder::{ProducerConfigBuilder, Resolved};
+use crate::delivery::{DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryResponseCodes};
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
     ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy,
@@ -148,7 +149,49 @@ settings! {
     allowed "0 to 100" = 0..=100,
     java Some("retryTimesWhenSendFailed"), old true;
 
-    /// Whether a message that was stored, but not yet on disk or on a replica as the broker's settings ask, is sent to another broker as well.
+    /// Which attempts may be repeated within a send: at_least_once repeats also those whose outcome is unknown, so that a message may be stored twice; at_most_once repeats only those that certainly stored nothing.
+    delivery_guarantee: DeliveryGuarantee, set by DeliveryGuarantee,
+    default "at_least_once",
+    allowed "at_least_once or at_most_once" = (),
+    java None, old false;
+
+    /// The pause before a send tries the same broker again. It doubles with each further one, and is drawn from its upper half.
+    retry_pause: Duration, set by Duration,
+    default "50ms",
+    allowed "1ms to 1m" = ms(1)..=MINUTE,
+    java None, old false;
+
+    /// The longest pause before a send tries the same broker again.
+    retry_pause_max: Duration, set by Duration,
+    default "800ms",
+    allowed "1ms to 1m" = ms(1)..=MINUTE,
+    java None, old false;
+
+    /// Response codes, separated by commas, after which a send tries another broker although the code alone would end it. Refused credentials end it all the same.
+    retry_response_codes: RetryResponseCodes, set by RetryResponseCodes,
+    default none "none beyond the table of response codes",
+    allowed "up to 64 whole numbers from 1, except 10, 11 and 12, which are receipts" = (),
+    java Some("retryResponseCodes"), old false;
+
+    /// After which percentile of a broker's latest answer times a send that still waits for its answer is sent to another broker beside it, which may store it twice; 0 never.
+    hedge_percentile: u32, set by u32,
+    default "0",
+    allowed "0 to 99" = 0..=99,
+    java None, old false;
+
+    /// Which messages are sent one after the other: with key those of one sharding key, with queue those of one queue that a key, a selector or the call chose. A later one is not written before the outcome of the earlier one is known.
+    ordered: Ordered, set by Ordered,
+    default "none",
+    allowed "none, key or queue" = (),
+    java None, old false;
+
+    /// What happens to ordered messages after one whose outcome is unknown: those of its key or queue are refused until the program resumes them (stop), or go on (continue).
+    ordered_on_unknown: OrderedOnUnknown, set by OrderedOnUnknown,
+    default "stop",
+    allowed "stop or continue" = (),
+    java None, old false;
+
+    /// Whether a message that was stored, but not yet on disk or on a replica as the broker's settings ask, is sent to another broker as well. Not with at_most_once.
     retry_another_broker_when_not_store_ok: bool, set by bool,
     default "false",
     allowed "true or false" = (),
@@ -219,6 +262,24 @@ settings! {
     default "10000",
     allowed "1 to 1000000" = 1..=1_000_000,
     java Some("backPressureForAsyncSendNum"), old true;
+
+    /// The most bytes of bodies and properties under way at once; a send beyond it waits within its own budget. A message larger than all of it goes alone.
+    max_in_flight_bytes: ByteSize, set by ByteSize,
+    default "256 MiB",
+    allowed "64 KiB to 1024 GiB" = ByteSize::kib(64)..=ByteSize::mib(1 << 20),
+    java Some("backPressureForAsyncSendSize"), old false;
+
+    /// The part of the sends and bytes under way that one broker may hold while another can be used; 1 lets it hold all.
+    broker_share: f64, set by f64,
+    default "0.5",
+    allowed "0.01 to 1" = 0.01..=1.0,
+    java None, old false;
+
+    /// How often brokers that are avoided are asked, without a message of yours, whether they answer again; off leaves that to single messages.
+    active_detector: Option<Duration>, set by Option<Duration>,
+    default "off",
+    allowed "off or 100ms to 1h" = ms(100)..=HOUR,
+    java None, old false;
 
     /// Whether routing consults the health of brokers and avoids those that fail. Without it queues are taken in strict turn.
     send_latency_enable: bool, set by bool,
@@ -379,11 +440,12 @@ mod tests {
         for setting in settings() {
             if !matches!(
                 setting.kind,
-                SettingKind::Count | SettingKind::Duration | SettingKind::Size
+                SettingKind::Count | SettingKind::Duration | SettingKind::Ratio | SettingKind::Size
             ) {
                 continue;
             }
             let bounds = setting.allowed.split(" (").next().unwrap_or_default();
+            let bounds = bounds.strip_prefix("off or ").unwrap_or(bounds);
             let (least, most) = bounds.split_once(" to ").expect("least to most");
             for bound in [least, most] {
                 assert_eq!(
@@ -399,6 +461,13 @@ mod tests {
                     (
                         (number(least) - 1).to_string(),
                         (number(most) + 1).to_string(),
+                    )
+                }
+                SettingKind::Ratio => {
+                    let ratio = |text: &str| text.parse::<f64>().expect("a number");
+                    (
+                        (ratio(least) - 0.001).to_string(),
+                        (ratio(most) + 0.001).to_string(),
                     )
                 }
                 SettingKind::Duration => {

@@ -23,7 +23,7 @@ pub enum Template {
     Development,
     /// For throughput: short budget, one retry, many sends under way, random queues.
     HighPerformance,
-    /// For messages whose order matters: many retries, queues chosen by hash.
+    /// For messages whose order matters: one at a time per key, many retries, queues chosen by hash.
     OrderSequenced,
     /// For services: three retries, another broker when a replica or disk was late.
     Production,
@@ -102,6 +102,7 @@ impl Template {
             Self::OrderSequenced => &[
                 ("send_msg_timeout", "5s"),
                 ("retry_times", "5"),
+                ("ordered", "key"),
                 ("retry_another_broker_when_not_store_ok", "true"),
                 ("routing_strategy", "message_hash"),
             ],

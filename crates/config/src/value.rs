@@ -30,6 +30,8 @@ pub enum SettingKind {
     Count,
     /// A time with units, such as `3s`.
     Duration,
+    /// A number with or without a decimal point, such as `0.5`.
+    Ratio,
     /// A number of bytes with or without a unit, such as `4MiB`.
     Size,
     /// `true` or `false`.
@@ -45,6 +47,7 @@ impl SettingKind {
         match self {
             Self::Count => "count",
             Self::Duration => "time, unit written",
+            Self::Ratio => "ratio",
             Self::Size => "bytes",
             Self::Switch => "switch",
             Self::Text => "text",
@@ -133,6 +136,45 @@ impl SettingValue for u32 {
 
     fn render(&self) -> Option<String> {
         Some(self.to_string())
+    }
+}
+
+impl SettingValue for f64 {
+    type Limits = RangeInclusive<Self>;
+    const KIND: SettingKind = SettingKind::Ratio;
+
+    fn parse(text: &str, limits: &Self::Limits) -> Result<Self, Refusal> {
+        match text.trim().parse::<Self>() {
+            Ok(ratio) if ratio.is_nan() => Err(Refusal::invalid("not a number")),
+            Ok(ratio) => within(ratio, limits),
+            Err(_) => Err(Refusal::invalid("not a number, such as \"0.5\"")),
+        }
+    }
+
+    fn render(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// `off` stands for none.
+impl SettingValue for Option<Duration> {
+    type Limits = RangeInclusive<Duration>;
+    const KIND: SettingKind = SettingKind::Duration;
+    const REQUIRED: bool = false;
+
+    fn parse(text: &str, limits: &Self::Limits) -> Result<Self, Refusal> {
+        if text.trim().eq_ignore_ascii_case("off") {
+            return Ok(None);
+        }
+        Duration::parse(text, limits).map(Some)
+    }
+
+    fn render(&self) -> Option<String> {
+        Some(self.map_or_else(|| "off".to_owned(), format_duration))
+    }
+
+    fn unset() -> Option<Self> {
+        Some(None)
     }
 }
 
@@ -267,12 +309,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn printed_values_read_back_equal(seconds in any::<u64>(), nanos in 0u32..1_000_000_000, bytes in any::<u64>(), count in any::<u32>(), switch in any::<bool>()) {
+        fn printed_values_read_back_equal(seconds in any::<u64>(), nanos in 0u32..1_000_000_000, bytes in any::<u64>(), count in any::<u32>(), switch in any::<bool>(), ratio in 0.0..=1.0f64) {
             round_trips(&Duration::new(seconds, nanos), &(Duration::ZERO..=Duration::MAX));
             round_trips(&ByteSize::bytes(bytes), &(ByteSize::bytes(0)..=ByteSize::bytes(u64::MAX)));
             round_trips(&ByteSize::kib(bytes >> 12), &(ByteSize::bytes(0)..=ByteSize::bytes(u64::MAX)));
             round_trips(&count, &(0..=u32::MAX));
             round_trips(&switch, &());
+            round_trips(&ratio, &(0.0..=1.0));
+            round_trips(&Some(Duration::new(seconds, nanos)), &(Duration::ZERO..=Duration::MAX));
+            round_trips(&None::<Duration>, &(Duration::ZERO..=Duration::MAX));
         }
     }
 
@@ -286,6 +331,9 @@ mod tests {
         check::<crate::Template>();
         check::<crate::options::RoutingStrategy>();
         check::<crate::options::HeaderEncoding>();
+        check::<crate::delivery::DeliveryGuarantee>();
+        check::<crate::delivery::Ordered>();
+        check::<crate::delivery::OrderedOnUnknown>();
     }
 
     #[test]

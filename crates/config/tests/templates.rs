@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use rocketmq_producer_config::{
-    ByteSize, ConfigSource, HeaderEncoding, ProducerConfig, RoutingStrategy, Template,
-    create_custom_config, get_config,
+    ByteSize, ConfigSource, DeliveryGuarantee, HeaderEncoding, Ordered, OrderedOnUnknown,
+    ProducerConfig, RetryResponseCodes, RoutingStrategy, Template, create_custom_config,
+    get_config,
 };
 
 fn config(template: Template) -> ProducerConfig {
@@ -78,6 +79,15 @@ fn what_no_template_changes_is_the_same_in_all() {
         let config = config(template);
         assert_eq!(config.client_id, None);
         assert_eq!(config.namesrv_addr.to_string(), "localhost:9876");
+        assert_eq!(config.delivery_guarantee, DeliveryGuarantee::AtLeastOnce);
+        assert_eq!(config.retry_pause, Duration::from_millis(50));
+        assert_eq!(config.retry_pause_max, Duration::from_millis(800));
+        assert_eq!(config.retry_response_codes, RetryResponseCodes::default());
+        assert_eq!(config.hedge_percentile, 0);
+        assert_eq!(config.ordered_on_unknown, OrderedOnUnknown::Stop);
+        assert_eq!(config.max_in_flight_bytes, ByteSize::mib(256));
+        assert_eq!(config.broker_share.to_string(), "0.5");
+        assert_eq!(config.active_detector, None);
         assert_eq!(config.property_margin, ByteSize::bytes(512));
         assert_eq!(config.default_topic_queue_nums, 4);
         assert!(config.create_topic);
@@ -92,6 +102,17 @@ fn what_no_template_changes_is_the_same_in_all() {
         assert_eq!(config.header_encoding, HeaderEncoding::default());
         assert_eq!(config.connect_timeout, Duration::from_secs(3));
         assert_eq!(config.request_timeout, Duration::from_secs(3));
+    }
+}
+
+#[test]
+fn only_the_template_for_order_sends_one_at_a_time() {
+    for template in Template::ALL {
+        let expected = match template {
+            Template::OrderSequenced => Ordered::Key,
+            _ => Ordered::None,
+        };
+        assert_eq!(config(template).ordered, expected, "{template}");
     }
 }
 
