@@ -16,7 +16,7 @@ use crate::client_id;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::MessageIdGenerator;
 use crate::config::routing::remoting::{ConnectionPool, NoConsumer};
-use crate::config::routing::{MessageRouter, NameServerClient, TopicBrokerMapping};
+use crate::config::routing::{BrokerRegistry, MessageRouter, NameServerClient, TopicBrokerMapping};
 use crate::deadline;
 use crate::error::StartError;
 use crate::gate::Gate;
@@ -98,9 +98,13 @@ impl Core {
         let brokers = ConnectionPool::new(options.clone(), handler);
         let name_servers = ConnectionPool::new(options, Arc::new(NoConsumer));
         let source = NameServerClient::new(&config.namesrv_addr, name_servers.clone());
+        let routing = config.routing_options();
+        let registry = Arc::new(BrokerRegistry::new(routing.health.clone()));
         let mapping = TopicBrokerMapping::new(
             Arc::new(source),
-            config.routing_options(),
+            routing,
+            registry,
+            brokers.clone(),
             tasks.clone(),
             cancel.clone(),
         );

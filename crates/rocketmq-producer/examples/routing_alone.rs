@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rocketmq_producer::remoting::{ConnectionOptions, ConnectionPool, Message, NoConsumer};
 use rocketmq_producer::routing::{
-    Incident, MessageRouter, NameServerClient, RoutingOptions, TopicBrokerMapping,
+    BrokerRegistry, Incident, MessageRouter, NameServerClient, RoutingOptions, TopicBrokerMapping,
 };
 use rocketmq_producer_embedded::EmbeddedCluster;
 use tokio::time::Instant;
@@ -30,7 +30,15 @@ async fn main() -> anyhow::Result<()> {
     let client = Arc::new(NameServerClient::new(&name_servers.parse()?, pool.clone()));
     let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
     let options = RoutingOptions::default();
-    let mapping = TopicBrokerMapping::new(client, options, tasks, cancel.clone());
+    let registry = Arc::new(BrokerRegistry::new(options.health.clone()));
+    let mapping = TopicBrokerMapping::new(
+        client,
+        options,
+        registry,
+        pool.clone(),
+        tasks,
+        cancel.clone(),
+    );
     let router = MessageRouter::new(mapping);
 
     let deadline = Instant::now() + Duration::from_secs(3);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rocketmq_producer_remoting::Endpoint;
+
 use crate::health::BrokerHealth;
 
 /// A master broker at the address it had when the route was read.
@@ -13,15 +15,17 @@ pub struct Broker {
     cluster: Arc<str>,
     address: Arc<str>,
     health: Arc<BrokerHealth>,
+    endpoint: Endpoint,
 }
 
 impl Broker {
-    pub(crate) fn new(cluster: Arc<str>, health: Arc<BrokerHealth>) -> Self {
+    pub(crate) fn new(cluster: Arc<str>, health: Arc<BrokerHealth>, endpoint: Endpoint) -> Self {
         Self {
             name: Arc::clone(health.broker_name()),
             cluster,
             address: Arc::clone(health.address()),
             health,
+            endpoint,
         }
     }
 
@@ -41,6 +45,12 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> &Arc<str> {
         &self.address
+    }
+
+    /// The address's place in the pool of connections.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// The health record of this name and address.

@@ -16,7 +16,11 @@ use std::{
 use tokio::time::Instant;
 
 use self::machine::HealthMachine;
-use crate::{options::HealthOptions, router::RoutedCounts};
+use crate::{
+    load::{Load, Share},
+    options::HealthOptions,
+    router::RoutedCounts,
+};
 
 mod incident;
 mod machine;
@@ -25,9 +29,9 @@ mod registry;
 mod snapshot;
 mod window;
 
-pub(crate) use self::registry::HealthRegistry;
 pub use self::{
     incident::{Incident, IncidentId},
+    registry::BrokerRegistry,
     snapshot::{BrokerHealthInfo, HealthCause},
 };
 
@@ -112,6 +116,8 @@ struct SharedCounts {
     impaired: AtomicUsize,
     /// Messages routed to brokers whose records are gone.
     retired: RoutedCounts,
+    /// How much each broker may hold.
+    share: Share,
 }
 
 /// The health record of one broker name at one address.
@@ -128,6 +134,7 @@ pub struct BrokerHealth {
     routed: RoutedCounts,
     /// When the log may next be told that the broker is avoided, in nanoseconds since `created`.
     next_warning: AtomicU64,
+    load: Load,
     machine: Mutex<HealthMachine>,
 }
 
@@ -173,6 +180,7 @@ impl BrokerHealth {
             shared,
             routed: RoutedCounts::default(),
             next_warning: AtomicU64::new(0),
+            load: Load::default(),
             machine: Mutex::new(machine),
         }
     }
@@ -218,12 +226,17 @@ impl BrokerHealth {
         let next_probe = avoided.then(|| {
             self.created + Duration::from_nanos(self.published.next_probe.load(Ordering::Acquire))
         });
-        machine.info(
+        let mut info = machine.info(
             Arc::clone(&self.broker_name),
             Arc::clone(&self.address),
             self.routed.total(),
             next_probe,
-        )
+        );
+        drop(machine);
+        info.smoothed_latency = self.load.smoothed(self.nanos(Instant::now()));
+        info.in_flight = self.load.in_flight();
+        info.in_flight_bytes = self.load.bytes();
+        info
     }
 
     /// A request to the broker was answered in good order.
@@ -232,6 +245,7 @@ impl BrokerHealth {
     pub fn report_success(&self, latency: Option<Duration>, now: Instant) {
         let mut machine = self.lock();
         machine.report_success(latency, now);
+        self.load.answered(latency, self.nanos(now));
         self.publish(&mut machine);
     }
 
@@ -313,6 +327,16 @@ impl BrokerHealth {
             .is_ok()
     }
 
+    /// What is under way at the broker.
+    pub(crate) fn load(&self) -> &Load {
+        &self.load
+    }
+
+    /// How much each broker may hold.
+    pub(crate) fn share(&self) -> &Share {
+        &self.shared.share
+    }
+
     /// Messages routed to this broker, by what decided.
     pub(crate) fn routed(&self) -> &RoutedCounts {
         &self.routed
@@ -359,7 +383,8 @@ impl BrokerHealth {
         }
     }
 
-    fn nanos(&self, at: Instant) -> u64 {
+    /// The moment as the load has it.
+    pub(crate) fn nanos(&self, at: Instant) -> u64 {
         duration_nanos(at.saturating_duration_since(self.created))
     }
 }

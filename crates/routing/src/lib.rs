@@ -16,6 +16,7 @@ mod auto_create;
 mod broker;
 mod error;
 mod health;
+mod load;
 mod mapping;
 mod name_server;
 mod options;
@@ -31,7 +32,11 @@ pub use self::{
     auto_create::DEFAULT_TOPIC,
     broker::Broker,
     error::{QueueProblem, RoutingError},
-    health::{BrokerHealth, BrokerHealthInfo, BrokerState, HealthCause, Incident, IncidentId},
+    health::{
+        BrokerHealth, BrokerHealthInfo, BrokerRegistry, BrokerState, HealthCause, Incident,
+        IncidentId,
+    },
+    load::Occupancy,
     mapping::{CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry},
     name_server::{
         AddressProblem, AttemptCause, NameServerAddresses, NameServerAttempt, NameServerClient,

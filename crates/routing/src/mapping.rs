@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use dashmap::{DashMap, mapref::entry::Entry};
-use rocketmq_producer_remoting::{Message, protocol::TopicRouteData};
+use rocketmq_producer_remoting::{ConnectionPool, Message, protocol::TopicRouteData};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -11,7 +11,7 @@ use self::entry::Outcome;
 use crate::{
     auto_create::CreationWarnings,
     error::RoutingError,
-    health::HealthRegistry,
+    health::BrokerRegistry,
     name_server::RouteSource,
     options::RoutingOptions,
     queue::MessageQueue,
@@ -51,7 +51,8 @@ struct Shared {
     options: RoutingOptions,
     settings: Settings,
     topics: DashMap<Arc<str>, Arc<TopicEntry>>,
-    health: Arc<HealthRegistry>,
+    health: Arc<BrokerRegistry>,
+    pool: ConnectionPool,
     warnings: CreationWarnings,
     selector: RoundRobinSelector,
     tasks: TaskTracker,
@@ -91,23 +92,29 @@ pub struct CacheStats {
 impl TopicBrokerMapping {
     /// An empty cache over `source`. Does no I/O and starts no task.
     ///
+    /// Brokers get their records from `registry`, of which each mapping has its own,
+    /// and their places among connections from `pool`.
+    ///
     /// Refreshes run as tasks of `tasks`, on the runtime of the caller that asks for
     /// one first, until `cancel` is cancelled.
     #[must_use]
     pub fn new(
         source: Arc<dyn RouteSource>,
         options: RoutingOptions,
+        registry: Arc<BrokerRegistry>,
+        pool: ConnectionPool,
         tasks: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
-        let health = Arc::new(HealthRegistry::new(options.health.clone()));
+        registry.set_share(&options);
         Self {
             shared: Arc::new(Shared {
                 settings: Settings::new(&options),
                 source,
                 options,
                 topics: DashMap::new(),
-                health,
+                health: registry,
+                pool,
                 warnings: CreationWarnings::default(),
                 selector: RoundRobinSelector::new(),
                 tasks,
@@ -377,7 +384,7 @@ impl TopicBrokerMapping {
         self.shared.settings.set_route_timeout(timeout)
     }
 
-    pub(crate) fn health(&self) -> &Arc<HealthRegistry> {
+    pub(crate) fn health(&self) -> &Arc<BrokerRegistry> {
         &self.shared.health
     }
 
@@ -472,7 +479,8 @@ impl TopicBrokerMapping {
             retention: self.shared.options.route_retention,
         };
         Arc::new(merge(news, &|name, cluster, address| {
-            self.shared.health.broker(name, cluster, address, now)
+            let Shared { health, pool, .. } = &*self.shared;
+            health.broker(name, cluster, address, pool, now)
         }))
     }
 }

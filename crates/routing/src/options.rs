@@ -18,7 +18,8 @@ pub enum BrokerAvoidance {
     /// Health is recorded but not consulted, except for suspended brokers and for
     /// those that this send already tried.
     Disabled,
-    /// Brokers in bad health are avoided while another one exists.
+    /// Brokers in bad health are avoided while another one exists, and one that is
+    /// clearly slower or busier than another gets less until it has caught up.
     #[default]
     Enabled,
 }
@@ -104,6 +105,22 @@ pub struct RoutingOptions {
     pub keyed_failover: KeyedFailover,
     /// When health changes.
     pub health: HealthOptions,
+    /// Sends that may be under way at once, of which each broker may hold its
+    /// [`broker_share`](Self::broker_share). Default 10 000; at least 1. The bound
+    /// itself is the caller's to keep.
+    pub in_flight_limit: usize,
+    /// Bytes of messages that may be under way at once, shared out likewise. Default
+    /// 256 MiB; at least 1.
+    pub in_flight_bytes_limit: u64,
+    /// The part of the two limits that one broker may hold while another one in order
+    /// exists, so that a broker that stops answering cannot take every place. Default
+    /// 0.5; 0 to 1, where 1 is off. Messages without a key go to other brokers then,
+    /// and those that are bound to a queue wait for room.
+    pub broker_share: f64,
+    /// Time between two rounds in which avoided brokers are asked for a sign of life,
+    /// so that they come back without the trial of a user's message. Default off; at
+    /// least 10 ms.
+    pub active_detector: Option<Duration>,
     /// Time after which the routing statistics start again from zero. Default
     /// never; at least 1 s.
     pub stats_reset_interval: Option<Duration>,
@@ -228,6 +245,34 @@ impl RoutingOptions {
             interval.map(|interval| interval.max(Self::MIN_STATS_RESET_INTERVAL));
         self
     }
+
+    /// Sets [`in_flight_limit`](Self::in_flight_limit) and
+    /// [`in_flight_bytes_limit`](Self::in_flight_bytes_limit); each raised to 1.
+    #[must_use]
+    pub fn with_in_flight_limits(mut self, sends: usize, bytes: u64) -> Self {
+        self.in_flight_limit = sends.max(1);
+        self.in_flight_bytes_limit = bytes.max(1);
+        self
+    }
+
+    /// Sets [`broker_share`](Self::broker_share); brought into 0 to 1, where not a
+    /// number counts as 1.
+    #[must_use]
+    pub fn with_broker_share(mut self, share: f64) -> Self {
+        self.broker_share = if share.is_nan() {
+            1.0
+        } else {
+            share.clamp(0.0, 1.0)
+        };
+        self
+    }
+
+    /// Sets [`active_detector`](Self::active_detector); raised to 10 ms.
+    #[must_use]
+    pub fn with_active_detector(mut self, interval: Option<Duration>) -> Self {
+        self.active_detector = interval.map(|interval| interval.max(Self::MIN_INTERVAL));
+        self
+    }
 }
 
 impl Default for RoutingOptions {
@@ -248,6 +293,10 @@ impl Default for RoutingOptions {
             keyed_failover: KeyedFailover::default(),
             health: HealthOptions::default(),
             stats_reset_interval: None,
+            in_flight_limit: 10_000,
+            in_flight_bytes_limit: 256 << 20,
+            broker_share: 0.5,
+            active_detector: None,
         }
     }
 }

@@ -14,18 +14,20 @@ use tokio::time::Instant;
 
 pub(crate) use self::stats::RoutedCounts;
 use self::{
+    balance::{Balance, balanced, has_room, is_full},
     keyed::keyed_place,
-    pick::{draw, pick, probe},
+    pick::{Pick, badness, draw, pick, probe},
     stats::RoutingCounters,
 };
 use crate::{
     broker::Broker,
     error::{QueueProblem, RoutingError},
     health::{BrokerHealthInfo, Incident, Verdict},
+    load::{Occupancy, wait_for_room},
     mapping::{TopicBrokerMapping, TopicEntry},
     options::BrokerAvoidance,
     queue::MessageQueue,
-    route::{ExclusionReason, QueueTarget, RouteInfo, RoutedQueue},
+    route::{BrokerGroup, ExclusionReason, QueueTarget, RouteInfo, RoutedQueue},
     selector::{
         AsyncQueueSelector, SelectorArgument, hash_index, java_hash_code, message_hash,
         random_below,
@@ -33,6 +35,7 @@ use crate::{
     strategy::RoutingStrategy,
 };
 
+mod balance;
 mod keyed;
 mod pick;
 mod request;
@@ -85,6 +88,42 @@ impl Routing {
     #[must_use]
     pub fn routed_by(&self) -> RoutedBy {
         self.by
+    }
+
+    /// Takes a place among what is under way at the broker, for a message of so many
+    /// bytes, whatever the broker holds already.
+    pub fn occupy(&self, bytes: usize) -> Occupancy {
+        Occupancy::new(self.broker().health(), bytes)
+    }
+
+    /// Takes a place at the broker unless it holds its
+    /// [`broker_share`](crate::RoutingOptions::broker_share) and another broker of the
+    /// route is in order.
+    #[must_use]
+    pub fn try_occupy(&self, bytes: usize) -> Option<Occupancy> {
+        let health = self.broker().health();
+        Occupancy::within_share(health, bytes)
+            .or_else(|| (!self.is_shared()).then(|| Occupancy::new(health, bytes)))
+    }
+
+    /// Waits until [`try_occupy`](Self::try_occupy) may succeed. Another may be
+    /// faster, so try in a loop.
+    ///
+    /// # Cancel safety
+    /// Safe: somebody else is woken instead.
+    pub async fn room(&self) {
+        let health = self.broker().health();
+        let has_room = || !health.load().is_full(health.share()) || !self.is_shared();
+        wait_for_room(health, has_room).await;
+    }
+
+    /// Whether another broker of the route is in order, so that this one is held to
+    /// its share.
+    fn is_shared(&self) -> bool {
+        let groups = self.route.groups().iter().enumerate();
+        groups
+            .filter(|(place, group)| *place != self.group && !group.vanished)
+            .any(|(_, group)| group.broker.health().verdict() == Verdict::Use)
     }
 
     /// Whether this message tries out a broker that is otherwise avoided.
@@ -394,14 +433,21 @@ impl MessageRouter {
             };
             return fixed(route, index, RoutedBy::MessageHash);
         }
-        match strategy {
-            RoutingStrategy::RoundRobin => {
-                let choose = |count: usize| entry.advance() % count.max(1);
-                self.any(route, request.tried, now, RoutedBy::RoundRobin, choose)
-            }
-            RoutingStrategy::MessageHash | RoutingStrategy::Random => {
-                self.any(route, request.tried, now, RoutedBy::Random, random_below)
-            }
+        let rule = Rule {
+            tried: request.tried,
+            balance: Balance::of(strategy, self.shared.avoidance),
+            now,
+            by: match strategy {
+                RoutingStrategy::LeastLatency => RoutedBy::LeastLatency,
+                RoutingStrategy::LeastLoad => RoutedBy::LeastLoad,
+                RoutingStrategy::MessageHash | RoutingStrategy::Random => RoutedBy::Random,
+                RoutingStrategy::RoundRobin => RoutedBy::RoundRobin,
+            },
+        };
+        if strategy == RoutingStrategy::RoundRobin {
+            self.any(route, rule, |count| entry.advance() % count.max(1))
+        } else {
+            self.any(route, rule, random_below)
         }
     }
 
@@ -446,16 +492,23 @@ impl MessageRouter {
     fn any(
         &self,
         route: Arc<RouteInfo>,
-        tried: &[Arc<str>],
-        now: Instant,
-        by: RoutedBy,
+        rule: Rule<'_>,
         mut choose: impl FnMut(usize) -> usize,
     ) -> Result<Routing, RoutingError> {
+        let Rule {
+            tried,
+            balance,
+            now,
+            by,
+        } = rule;
         // With every broker in order, and that is nearly always, all queues are
-        // equal and no broker need be looked at.
+        // equal and only the load of the drawn one is looked at.
         if tried.is_empty() && route.all_usable() && self.mapping().health().all_usable() {
             let index = choose(route.queues().len());
-            return routing(route, index, by, false);
+            if has_room(&route, index) {
+                let index = balanced(&route, index, balance, |other| !is_full(other), now);
+                return routing(route, index, by, false);
+            }
         }
         let avoidance = self.shared.avoidance;
         let due = if tried.is_empty() && self.is_scan_due(now) {
@@ -463,8 +516,17 @@ impl MessageRouter {
         } else {
             None
         };
+        let in_order = |group: &BrokerGroup| badness(group, tried, avoidance) == Some(0);
+        let drawn = || {
+            let drawn = draw(&route, tried, avoidance, now, &mut choose)?;
+            if drawn.is_probe {
+                return Some(drawn);
+            }
+            let index = balanced(&route, drawn.index, balance, in_order, now);
+            Some(Pick { index, ..drawn })
+        };
         let picked = due
-            .or_else(|| draw(&route, tried, avoidance, now, &mut choose))
+            .or_else(drawn)
             .or_else(|| pick(&route, tried, avoidance));
         match picked {
             Some(pick) => routing(route, pick.index, by, pick.is_probe),
@@ -477,6 +539,15 @@ impl MessageRouter {
             }),
         }
     }
+}
+
+/// How a queue is chosen for a message that may go anywhere.
+#[derive(Clone, Copy)]
+struct Rule<'a> {
+    tried: &'a [Arc<str>],
+    balance: Balance,
+    now: Instant,
+    by: RoutedBy,
 }
 
 impl fmt::Debug for MessageRouter {

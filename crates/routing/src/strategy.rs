@@ -8,6 +8,10 @@ use std::{error::Error, fmt, str::FromStr};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RoutingStrategy {
+    /// Of two brokers drawn at random the one that is expected to answer sooner.
+    LeastLatency,
+    /// Of two brokers drawn at random the one with less under way.
+    LeastLoad,
     /// By the sharding key, else the first of the message's keys, else at random.
     MessageHash,
     /// A usable queue at random.
@@ -19,12 +23,21 @@ pub enum RoutingStrategy {
 
 impl RoutingStrategy {
     /// Every strategy, in the order of their names.
-    pub const ALL: [Self; 3] = [Self::MessageHash, Self::Random, Self::RoundRobin];
+    pub const ALL: [Self; 5] = [
+        Self::LeastLatency,
+        Self::LeastLoad,
+        Self::MessageHash,
+        Self::Random,
+        Self::RoundRobin,
+    ];
 
-    /// The name in settings and statistics: `message_hash`, `random`, `round_robin`.
+    /// The name in settings and statistics: `least_latency`, `least_load`,
+    /// `message_hash`, `random`, `round_robin`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::LeastLatency => "least_latency",
+            Self::LeastLoad => "least_load",
             Self::MessageHash => "message_hash",
             Self::Random => "random",
             Self::RoundRobin => "round_robin",
@@ -36,6 +49,8 @@ impl RoutingStrategy {
             Self::MessageHash => 0,
             Self::Random => 1,
             Self::RoundRobin => 2,
+            Self::LeastLatency => 3,
+            Self::LeastLoad => 4,
         }
     }
 
@@ -43,6 +58,8 @@ impl RoutingStrategy {
         match bits {
             0 => Self::MessageHash,
             1 => Self::Random,
+            3 => Self::LeastLatency,
+            4 => Self::LeastLoad,
             _ => Self::RoundRobin,
         }
     }
@@ -72,7 +89,8 @@ impl fmt::Display for UnknownStrategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "unknown routing strategy {:?}, choose message_hash, random or round_robin",
+            "unknown routing strategy {:?}, choose least_latency, least_load, message_hash, random \
+             or round_robin",
             self.name
         )
     }

@@ -10,13 +10,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rocketmq_producer_remoting::protocol::TopicRouteData;
+use rocketmq_producer_remoting::{
+    ConnectionOptions, ConnectionPool, NoConsumer, protocol::TopicRouteData,
+};
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     broker::Broker,
-    health::BrokerHealth,
+    health::{BrokerHealth, BrokerRegistry},
     mapping::TopicBrokerMapping,
     name_server::{NameServerError, RouteAnswer, RouteSource},
     options::{HealthOptions, RoutingOptions},
@@ -26,7 +28,8 @@ use crate::{
 pub(crate) fn broker(name: &str, address: &str) -> Arc<Broker> {
     let now = Instant::now();
     let health = BrokerHealth::new(name, address, HealthOptions::default(), now, 1);
-    Arc::new(Broker::new(Arc::from("c"), Arc::new(health)))
+    let endpoint = pool().endpoint(address);
+    Arc::new(Broker::new(Arc::from("c"), Arc::new(health), endpoint))
 }
 
 /// The entries of a file of vectors.
@@ -144,11 +147,19 @@ impl RouteSource for FakeNameServer {
     }
 }
 
+/// Connections that nobody opens.
+pub(crate) fn pool() -> ConnectionPool {
+    ConnectionPool::new(ConnectionOptions::new(), Arc::new(NoConsumer))
+}
+
 pub(crate) fn mapping(source: &Arc<FakeNameServer>, options: RoutingOptions) -> TopicBrokerMapping {
     let source: Arc<dyn RouteSource> = Arc::<FakeNameServer>::clone(source);
+    let registry = Arc::new(BrokerRegistry::new(options.health.clone()));
     TopicBrokerMapping::new(
         source,
         options,
+        registry,
+        pool(),
         TaskTracker::new(),
         CancellationToken::new(),
     )

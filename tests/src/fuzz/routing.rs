@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rocketmq_producer::remoting::Message;
+use rocketmq_producer::remoting::{ConnectionOptions, ConnectionPool, Message, NoConsumer};
 use rocketmq_producer::remoting::protocol::{
     BrokerData, Permission, QueueData, TopicQueueMappingInfo, TopicRouteData,
 };
 use rocketmq_producer::routing::{
-    MessageHashSelector, NameServerError, QueueSelector, QueueTarget, RandomSelector,
+    BrokerRegistry, HealthOptions, MessageHashSelector, NameServerError, QueueSelector, QueueTarget, RandomSelector,
     RoundRobinSelector, RouteAnswer, RouteInfo, RouteKind, RouteSource, RoutedQueue,
     RoutingOptions, SelectorArgument, TopicBrokerMapping,
 };
@@ -62,6 +62,8 @@ pub(super) fn queue_list(input: &[u8]) -> Verdict {
     let mapping = TopicBrokerMapping::new(
         Arc::new(NoSource),
         RoutingOptions::default(),
+        Arc::new(BrokerRegistry::new(HealthOptions::default())),
+        ConnectionPool::new(ConnectionOptions::new(), Arc::new(NoConsumer)),
         TaskTracker::new(),
         CancellationToken::new(),
     );

@@ -165,6 +165,7 @@ impl HealthMachine {
         routed_count: u64,
         next_probe: Option<Instant>,
     ) -> BrokerHealthInfo {
+        let percentiles = self.window.percentiles();
         BrokerHealthInfo {
             broker_name,
             address,
@@ -175,6 +176,11 @@ impl HealthMachine {
             is_available: self.verdict() == Verdict::Use,
             success_rate: self.window.success_rate(),
             avg_latency: self.window.average_latency(),
+            latency_p50: percentiles.0,
+            latency_p99: percentiles.1,
+            smoothed_latency: None,
+            in_flight: 0,
+            in_flight_bytes: 0,
             window_len: self.window.len(),
             success_count: self.success_count,
             failure_count: self.failure_count,

@@ -6,10 +6,15 @@ use std::{
 };
 
 use dashmap::DashMap;
+use rocketmq_producer_remoting::ConnectionPool;
 use tokio::time::Instant;
 
 use super::{BrokerHealth, SharedCounts};
-use crate::{broker::Broker, options::HealthOptions, router::RoutedCounts};
+use crate::{
+    broker::Broker,
+    options::{HealthOptions, RoutingOptions},
+    router::RoutedCounts,
+};
 
 type Key = (Arc<str>, Arc<str>);
 
@@ -18,7 +23,7 @@ type Key = (Arc<str>, Arc<str>);
 /// Bounded by the brokers of the routes in the cache: [`prune`](Self::prune) drops
 /// the records that no route holds any more.
 #[derive(Debug)]
-pub(crate) struct HealthRegistry {
+pub struct BrokerRegistry {
     options: HealthOptions,
     records: DashMap<Key, Arc<BrokerHealth>>,
     shared: Arc<SharedCounts>,
@@ -26,8 +31,10 @@ pub(crate) struct HealthRegistry {
     suspended: Mutex<HashSet<Arc<str>>>,
 }
 
-impl HealthRegistry {
-    pub(crate) fn new(options: HealthOptions) -> Self {
+impl BrokerRegistry {
+    /// A registry without records.
+    #[must_use]
+    pub fn new(options: HealthOptions) -> Self {
         Self {
             options,
             records: DashMap::new(),
@@ -72,10 +79,20 @@ impl HealthRegistry {
         name: &str,
         cluster: &str,
         address: &str,
+        pool: &ConnectionPool,
         now: Instant,
     ) -> Arc<Broker> {
         let record = self.record(&Arc::from(name), address, now);
-        Arc::new(Broker::new(Arc::from(cluster), record))
+        Arc::new(Broker::new(
+            Arc::from(cluster),
+            record,
+            pool.endpoint(address),
+        ))
+    }
+
+    /// Takes over how much each broker may hold.
+    pub(crate) fn set_share(&self, options: &RoutingOptions) {
+        self.shared.share.set(options);
     }
 
     /// Every record, sorted by name and address.
@@ -156,13 +173,13 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::HealthRegistry;
+    use super::BrokerRegistry;
     use crate::{health::BrokerState, health::Incident, options::HealthOptions};
 
     #[test]
     fn a_master_switch_starts_with_a_clean_record() {
         let now = Instant::now();
-        let registry = HealthRegistry::new(HealthOptions::default());
+        let registry = BrokerRegistry::new(HealthOptions::default());
         let name: Arc<str> = "a".into();
         let old = registry.record(&name, "h:1", now);
         for _ in 0..5 {
@@ -183,7 +200,7 @@ mod tests {
     #[test]
     fn a_suspension_survives_a_master_switch_and_only_the_operator_lifts_it() {
         let now = Instant::now();
-        let registry = HealthRegistry::new(HealthOptions::default());
+        let registry = BrokerRegistry::new(HealthOptions::default());
         let name: Arc<str> = "a".into();
         assert!(!registry.suspend("a", now), "unknown as yet");
         let old = registry.record(&name, "h:1", now);

@@ -53,7 +53,18 @@ pub struct BrokerHealthInfo {
     pub success_rate: f64,
     /// Mean latency of the successes among the last outcomes.
     pub avg_latency: Option<Duration>,
-    /// How many outcomes the two above are taken over.
+    /// The latency that half of the successes among the last outcomes stayed within.
+    pub latency_p50: Option<Duration>,
+    /// The latency that 99 in 100 of the successes among the last outcomes stayed
+    /// within; the longest while there are fewer.
+    pub latency_p99: Option<Duration>,
+    /// Latency with the weight on the latest; it falls while the broker is unused.
+    pub smoothed_latency: Option<Duration>,
+    /// Sends under way at the broker.
+    pub in_flight: usize,
+    /// Bytes of messages under way at the broker.
+    pub in_flight_bytes: u64,
+    /// How many outcomes success rate, average and percentiles are taken over.
     pub window_len: usize,
     /// Successes since the record was made.
     pub success_count: u64,

@@ -66,6 +66,28 @@ impl OutcomeWindow {
         self.total_latency.checked_div(self.timed)
     }
 
+    /// The median and the 99th percentile of the latencies, by nearest rank.
+    pub(super) fn percentiles(&self) -> (Option<Duration>, Option<Duration>) {
+        let mut latencies = Vec::with_capacity(self.outcomes.len());
+        let p99 = self.p99(&mut latencies);
+        (percentile(&mut latencies, 50), p99)
+    }
+
+    /// The 99th percentile. `scratch` keeps its room for the next call, so that only
+    /// the first ones allocate.
+    pub(super) fn p99(&self, scratch: &mut Vec<Duration>) -> Option<Duration> {
+        self.copy_latencies(scratch);
+        percentile(scratch, 99)
+    }
+
+    fn copy_latencies(&self, latencies: &mut Vec<Duration>) {
+        latencies.clear();
+        latencies.extend(self.outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Success(latency) => *latency,
+            Outcome::Failure => None,
+        }));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.outcomes.len()
     }
@@ -81,6 +103,13 @@ impl OutcomeWindow {
             }
         }
     }
+}
+
+/// The smallest latency that `percent` of all are not above.
+fn percentile(latencies: &mut [Duration], percent: usize) -> Option<Duration> {
+    let rank = (latencies.len() * percent).div_ceil(100).checked_sub(1)?;
+    let (_, latency, _) = latencies.select_nth_unstable(rank);
+    Some(*latency)
 }
 
 #[cfg(test)]
@@ -104,6 +133,24 @@ mod tests {
         assert_eq!(window.average_latency(), Some(Duration::from_millis(25)));
         window.push_success(Some(Duration::from_millis(50)));
         assert_eq!(window.average_latency(), Some(Duration::from_millis(35)));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_window_by_nearest_rank() {
+        let mut window = OutcomeWindow::new(200);
+        assert_eq!(window.percentiles(), (None, None));
+        let millis = Duration::from_millis;
+        // Pushed out of order; a failure in between has no latency.
+        for n in (1..=200).rev() {
+            window.push_success(Some(millis(n)));
+        }
+        assert_eq!(window.percentiles(), (Some(millis(100)), Some(millis(198))));
+        window.push_failure();
+        window.push_success(Some(millis(1)));
+        assert_eq!(window.p99(&mut Vec::new()), Some(millis(197)));
+        let mut one = OutcomeWindow::new(100);
+        one.push_success(Some(millis(7)));
+        assert_eq!(one.percentiles(), (Some(millis(7)), Some(millis(7))));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::balance::is_full;
 use crate::{
     health::{BrokerHealth, Verdict},
     options::BrokerAvoidance,
@@ -22,10 +23,14 @@ pub(super) struct Pick {
 
 /// How unwelcome a broker is; 0 for one in order, and lower is better.
 ///
-/// One that this send tried already is worse than any it has not: a send must not fail while a
+/// One that holds its share is worse than those that do not. One that this send tried already is worse than any it has not: a send must not fail while a
 /// broker is left that might take it. A vanished broker is the last resort. Among equals that are
 /// not in order, fewer failures in a row are better.
-fn badness(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) -> Option<u64> {
+pub(super) fn badness(
+    group: &BrokerGroup,
+    tried: &[Arc<str>],
+    avoidance: BrokerAvoidance,
+) -> Option<u64> {
     let health: &BrokerHealth = group.broker.health();
     let verdict = match (health.verdict(), avoidance) {
         (Verdict::Never, _) => return None,
@@ -33,20 +38,26 @@ fn badness(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) 
         (verdict, BrokerAvoidance::Enabled) => verdict,
     };
     let was_tried = tried.contains(group.broker.name());
-    let tier: u64 = match (verdict, was_tried) {
-        (Verdict::Use, false) => 0,
-        (Verdict::AvoidDegraded, false) => 1,
-        (Verdict::AvoidUnhealthy | Verdict::Never, false) => 2,
-        (Verdict::Use, true) => 3,
-        (Verdict::AvoidDegraded, true) => 4,
-        (Verdict::AvoidUnhealthy | Verdict::Never, true) => 5,
+    let tier: u64 = match verdict {
+        Verdict::Use if !is_full(group) => 0,
+        Verdict::Use => 1,
+        Verdict::AvoidDegraded => 2,
+        Verdict::AvoidUnhealthy | Verdict::Never => 3,
     };
-    let tier = if group.vanished { tier + 6 } else { tier };
+    let tier = if was_tried { tier + TIERS } else { tier };
+    let tier = if group.vanished {
+        tier + 2 * TIERS
+    } else {
+        tier
+    };
     if tier == 0 {
         return Some(0);
     }
     Some((tier << 32) | u64::from(health.failure_run()))
 }
+
+/// Kinds of brokers that were not tried and have not vanished.
+const TIERS: u64 = 4;
 
 /// Draws made before all brokers are looked at.
 const DRAWS: usize = 16;

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use crate::health::{BrokerHealthInfo, HealthRegistry};
+use crate::health::{BrokerHealthInfo, BrokerRegistry};
 
 /// What decided on a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +16,10 @@ use crate::health::{BrokerHealthInfo, HealthRegistry};
 pub enum RoutedBy {
     /// The caller, who gave the queue.
     GivenQueue,
+    /// The shorter of two expected waits.
+    LeastLatency,
+    /// The lesser of two loads.
+    LeastLoad,
     /// The hash of a key.
     MessageHash,
     /// Chance.
@@ -32,6 +36,8 @@ impl RoutedBy {
     pub const fn name(self) -> &'static str {
         match self {
             Self::GivenQueue => "given_queue",
+            Self::LeastLatency => "least_latency",
+            Self::LeastLoad => "least_load",
             Self::MessageHash => "message_hash",
             Self::Random => "random",
             Self::RoundRobin => "round_robin",
@@ -42,15 +48,19 @@ impl RoutedBy {
     const fn place(self) -> usize {
         match self {
             Self::GivenQueue => 0,
-            Self::MessageHash => 1,
-            Self::Random => 2,
-            Self::RoundRobin => 3,
-            Self::Selector(_) => 4,
+            Self::LeastLatency => 1,
+            Self::LeastLoad => 2,
+            Self::MessageHash => 3,
+            Self::Random => 4,
+            Self::RoundRobin => 5,
+            Self::Selector(_) => 6,
         }
     }
 
-    const NAMES: [&'static str; 5] = [
+    const NAMES: [&'static str; 7] = [
         "given_queue",
+        "least_latency",
+        "least_load",
         "message_hash",
         "random",
         "round_robin",
@@ -142,19 +152,19 @@ impl RoutingCounters {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn stats(&self, health: &HealthRegistry) -> RoutingStats {
+    pub(super) fn stats(&self, health: &BrokerRegistry) -> RoutingStats {
         let total = self.total(health);
         let base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         total.since(&base)
     }
 
-    pub(super) fn reset(&self, health: &HealthRegistry) {
+    pub(super) fn reset(&self, health: &BrokerRegistry) {
         let mut total = self.total(health);
         total.broker_health = Vec::new();
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = total;
     }
 
-    fn total(&self, health: &HealthRegistry) -> RoutingStats {
+    fn total(&self, health: &BrokerRegistry) -> RoutingStats {
         let brokers = health.all();
         let mut strategy_usage: BTreeMap<&'static str, u64> = health.retired().by_name().collect();
         let mut broker_usage: BTreeMap<Arc<str>, u64> = BTreeMap::new();

@@ -1,0 +1,326 @@
+//! What is under way at a broker, how long it takes to answer, and its share of all sends.
+//!
+//! Everything is kept in atomics on cache lines of their own: routing reads it for
+//! every decision, and every send writes it twice.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{health::BrokerHealth, options::RoutingOptions};
+
+/// Binary logarithm of the time in nanoseconds in which the smoothed latency of an
+/// unused broker halves: 537 ms.
+///
+/// The imbalance guard leaves a broker alone whose latency is within twice the
+/// others' and [`SLACK`](crate::router) of 10 ms. From 100 ms down to there it takes
+/// three and a half halvings, hence a broker that was once that slow is tried again
+/// after less than 2 s, and one that was slow for a second after less than 4 s; each
+/// trial costs about one message. The latency is forgotten by halves, not by a fixed
+/// amount, so that ten times the slowness delays the trial by three halvings only.
+const HALF_LIFE_BITS: u32 = 29;
+
+/// Weight of what was known before against one more latency, of [`WHOLE`]: 7/8. With
+/// this a broker that slows down is known after a dozen answers, while one late
+/// answer among good ones is lost in the slack.
+const KEPT: u64 = WHOLE / 8 * 7;
+
+/// One in weights.
+const WHOLE: u64 = 1 << 16;
+
+/// The longest latency worth telling apart.
+const LONGEST_LATENCY: Duration = Duration::from_secs(3600);
+
+/// How much one broker may hold while there is another.
+#[derive(Debug)]
+pub(crate) struct Share {
+    in_flight: AtomicUsize,
+    bytes: AtomicU64,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self {
+            in_flight: AtomicUsize::new(usize::MAX),
+            bytes: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+impl Share {
+    /// Takes the limits from the options.
+    pub(crate) fn set(&self, options: &RoutingOptions) {
+        let (mut in_flight, mut bytes) = (usize::MAX, u64::MAX);
+        if options.broker_share < 1.0 {
+            #[expect(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a limit need not be exact, and casts from floats saturate"
+            )]
+            {
+                in_flight = (options.in_flight_limit as f64 * options.broker_share) as usize;
+                bytes = (options.in_flight_bytes_limit as f64 * options.broker_share) as u64;
+            }
+        }
+        self.in_flight.store(in_flight.max(1), Ordering::Relaxed);
+        self.bytes.store(bytes.max(1), Ordering::Relaxed);
+    }
+
+    fn limits(&self) -> (usize, u64) {
+        (
+            self.in_flight.load(Ordering::Relaxed),
+            self.bytes.load(Ordering::Relaxed),
+        )
+    }
+}
+
+/// The load of one broker. Times are nanoseconds since its record was made.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Load {
+    in_flight: AtomicUsize,
+    bytes: AtomicU64,
+    /// Smoothed latency in nanoseconds at `sampled`; 0 while none is known.
+    smoothed: AtomicU64,
+    sampled: AtomicU64,
+    /// When the broker last answered, or had nothing to answer.
+    progress: AtomicU64,
+    /// How many wait for room, so that leaving costs nothing while nobody does.
+    waiting: AtomicUsize,
+    room: Notify,
+}
+
+impl Load {
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the broker holds its share. Only a look: it may change at once.
+    pub(crate) fn is_full(&self, share: &Share) -> bool {
+        let (in_flight, bytes) = share.limits();
+        self.in_flight.load(Ordering::SeqCst) >= in_flight
+            || self.bytes.load(Ordering::SeqCst) >= bytes
+    }
+
+    /// Counts one more; returns whether it is the only one.
+    fn enter(&self, bytes: u64) -> bool {
+        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.in_flight.fetch_add(1, Ordering::SeqCst) == 0
+    }
+
+    /// Counts one more if the share is not used up; the last one may go beyond the
+    /// bytes, so that no message is too large for ever. Returns whether it is the
+    /// only one.
+    fn try_enter(&self, bytes: u64, share: &Share) -> Option<bool> {
+        let (in_flight, most_bytes) = share.limits();
+        let more = |held: usize| (held < in_flight).then(|| held.saturating_add(1));
+        let before = self
+            .in_flight
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .ok()?;
+        let more = |held: u64| (held < most_bytes).then(|| held.saturating_add(bytes));
+        if self
+            .bytes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .is_err()
+        {
+            self.leave(0);
+            return None;
+        }
+        if !self.is_full(share) {
+            // Whoever was woken for this room may have found it taken, and gives it on.
+            self.wake(false);
+        }
+        Some(before == 0)
+    }
+
+    fn leave(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        let before = self.in_flight.fetch_sub(1, Ordering::SeqCst);
+        self.wake(before == 1);
+    }
+
+    /// Wakes one who waits for room. All of them once nothing is under way: nobody
+    /// else would wake those left over.
+    fn wake(&self, all: bool) {
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if all {
+            self.room.notify_waiters();
+        } else {
+            self.room.notify_one();
+        }
+    }
+
+    /// Waits until `has_room`, looking again whenever something has left.
+    async fn room(&self, has_room: impl Fn() -> bool) {
+        let _waiting = Waiting::new(self);
+        loop {
+            let left = self.room.notified();
+            tokio::pin!(left);
+            // Before the look, so that what leaves right after it is not missed.
+            left.as_mut().enable();
+            if has_room() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn began(&self, at: u64) {
+        self.progress.store(at, Ordering::Relaxed);
+    }
+
+    /// The broker answered after `latency`. One call at a time.
+    pub(crate) fn answered(&self, latency: Option<Duration>, at: u64) {
+        self.progress.store(at, Ordering::Relaxed);
+        let Some(latency) = latency else { return };
+        let latency = nanos(latency.min(LONGEST_LATENCY)).max(1);
+        let smoothed = match self.smoothed.load(Ordering::Relaxed) {
+            0 => latency,
+            old => {
+                let unused = at.saturating_sub(self.sampled.load(Ordering::Relaxed));
+                // An old latency counts for less the longer ago it was.
+                let kept = halved(WHOLE, unused).min(KEPT);
+                // An hour in nanoseconds has 42 bits, and a weight 17.
+                ((old * kept + latency * (WHOLE - kept)) / WHOLE).max(1)
+            }
+        };
+        self.smoothed.store(smoothed, Ordering::Relaxed);
+        self.sampled.store(at, Ordering::Relaxed);
+    }
+
+    /// The latency to expect, in nanoseconds: the smoothed one, or how long a broker
+    /// with something to answer has not answered, if that is longer. 0 while nothing
+    /// is known.
+    pub(crate) fn latency(&self, at: u64) -> u64 {
+        let unused = at.saturating_sub(self.sampled.load(Ordering::Relaxed));
+        let smoothed = halved(self.smoothed.load(Ordering::Relaxed), unused);
+        if self.in_flight() == 0 {
+            return smoothed;
+        }
+        smoothed.max(at.saturating_sub(self.progress.load(Ordering::Relaxed)))
+    }
+
+    /// How much a further message costs: expected latency times what is under way,
+    /// itself included.
+    pub(crate) fn cost(&self, at: u64) -> u64 {
+        self.latency(at).saturating_mul(self.queue())
+    }
+
+    /// What would be under way with one more.
+    pub(crate) fn queue(&self) -> u64 {
+        u64::try_from(self.in_flight())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
+    }
+
+    /// The smoothed latency, if one is known.
+    pub(crate) fn smoothed(&self, at: u64) -> Option<Duration> {
+        let smoothed = self.smoothed.load(Ordering::Relaxed);
+        let unused = at.saturating_sub(self.sampled.load(Ordering::Relaxed));
+        (smoothed > 0).then(|| Duration::from_nanos(halved(smoothed, unused)))
+    }
+}
+
+/// Counts a waiter for as long as it waits.
+struct Waiting<'a>(&'a Load);
+
+impl<'a> Waiting<'a> {
+    fn new(load: &'a Load) -> Self {
+        load.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(load)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// `value` after `elapsed` nanoseconds, falling by half per half-life, in a straight
+/// line between the halvings.
+fn halved(value: u64, elapsed: u64) -> u64 {
+    let halvings = u32::try_from(elapsed >> HALF_LIFE_BITS).unwrap_or(u32::MAX);
+    let Some(value) = value.checked_shr(halvings) else {
+        return 0;
+    };
+    let rest = elapsed & ((1 << HALF_LIFE_BITS) - 1);
+    let lost = (u128::from(value) * u128::from(rest)) >> (HALF_LIFE_BITS + 1);
+    value - u64::try_from(lost).unwrap_or(value)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A place among what is under way at a broker. Dropping it gives it back.
+#[must_use = "dropping it gives the place back at once"]
+pub struct Occupancy {
+    health: Arc<BrokerHealth>,
+    bytes: u64,
+}
+
+impl Occupancy {
+    /// A place, whatever the broker holds already.
+    pub(crate) fn new(health: &Arc<BrokerHealth>, bytes: usize) -> Self {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let is_first = health.load().enter(bytes);
+        Self::entered(health, bytes, is_first)
+    }
+
+    /// A place within the broker's share.
+    pub(crate) fn within_share(health: &Arc<BrokerHealth>, bytes: usize) -> Option<Self> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let is_first = health.load().try_enter(bytes, health.share())?;
+        Some(Self::entered(health, bytes, is_first))
+    }
+
+    fn entered(health: &Arc<BrokerHealth>, bytes: u64, is_first: bool) -> Self {
+        if is_first {
+            // Its silence begins now, not when it last had something to answer.
+            health.load().began(health.nanos(Instant::now()));
+        }
+        Self {
+            health: Arc::clone(health),
+            bytes,
+        }
+    }
+}
+
+impl Drop for Occupancy {
+    fn drop(&mut self) {
+        self.health.load().leave(self.bytes);
+    }
+}
+
+impl fmt::Debug for Occupancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Occupancy")
+            .field("broker", self.health.broker_name())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits until the broker may have room in its share.
+pub(crate) async fn wait_for_room(health: &BrokerHealth, has_room: impl Fn() -> bool) {
+    health.load().room(has_room).await;
+}
+
+#[cfg(test)]
+mod tests;
