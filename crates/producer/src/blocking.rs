@@ -21,7 +21,7 @@ use crate::error::{BlockingFailure, SendError, SendFailure, StartError};
 use crate::options::SendOptions;
 use crate::producer::Producer;
 use crate::receipt::SendReceipt;
-use crate::report::ShutdownReport;
+use crate::report::{FlushReport, ShutdownReport};
 use crate::stats::ProducerStats;
 
 /// Time beyond a call's own budget before its runtime counts as stalled.
@@ -133,6 +133,20 @@ impl BlockingProducer {
         self.run(message, options, |producer, message, options| async move {
             producer.send_oneway_with(message, options).await
         })
+    }
+
+    /// Waits until every send called before has its outcome, as [`Producer::flush`].
+    ///
+    /// # Errors
+    /// [`BlockingFailure`] if the call would wait for its own thread, or if the producer's runtime has ended.
+    pub fn flush(&self, patience: Duration) -> Result<FlushReport, BlockingFailure> {
+        let Some(home) = self.producer.core.home.get() else {
+            // Nothing was ever sent.
+            return Ok(FlushReport::default());
+        };
+        let producer = self.producer.clone();
+        let limit = patience.saturating_add(SLACK);
+        wait_for(home, limit, async move { producer.flush(patience).await })
     }
 
     /// Shuts the producer down, as [`Producer::shutdown`].

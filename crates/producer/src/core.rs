@@ -21,6 +21,7 @@ use crate::deadline;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::heartbeat::{HeartbeatReport, Heartbeats};
+use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
 use crate::preheat::{Preheat, PreheatReport};
 use crate::report::ShutdownReport;
@@ -38,7 +39,7 @@ pub(crate) struct Core {
     pub(crate) group: Arc<str>,
     pub(crate) client_id: Arc<str>,
     pub(crate) state: StateCell,
-    pub(crate) gate: Gate,
+    pub(crate) ledger: Ledger,
     pub(crate) ids: &'static MessageIdGenerator,
     pub(crate) router: MessageRouter,
     pub(crate) brokers: ConnectionPool,
@@ -62,7 +63,7 @@ impl fmt::Debug for Core {
             .field("group", &self.group)
             .field("client_id", &self.client_id)
             .field("state", &self.state.get())
-            .field("under_way", &self.gate.under_way())
+            .field("under_way", &self.ledger.gate().under_way())
             .finish_non_exhaustive()
     }
 }
@@ -113,7 +114,7 @@ impl Core {
             group,
             client_id,
             state: StateCell::new(),
-            gate: Gate::new(limit),
+            ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),
             ids: MessageIdGenerator::shared(),
             router: MessageRouter::new(mapping),
             brokers,
@@ -174,9 +175,9 @@ impl Core {
     /// Shuts down a producer that was never started, which takes no waiting.
     pub(crate) fn shutdown_unstarted(&self) -> Option<ShutdownReport> {
         if self.state.end_unstarted() {
-            self.gate.close();
+            self.ledger.gate().close();
             self.cancel.cancel();
-            let report = ShutdownReport::of(self.gate.ended_after_close(), 0);
+            let report = ShutdownReport::of(self.ledger.ended_after_close(), 0);
             // Another call may have been first.
             let _ = self.stopped.set(report);
         }
@@ -187,11 +188,11 @@ impl Core {
         let began = Instant::now();
         let deadline = deadline::after(began, patience);
         self.state.advance(State::Stopping);
-        self.gate.close();
+        self.ledger.gate().close();
         // Some time is kept for the goodbye, unless the sends under way are done before.
         let drain_until = deadline - deadline.duration_since(began) / GOODBYE_SHARE;
-        let _ = tokio::time::timeout_at(drain_until, self.gate.wait_until_empty()).await;
-        let abandoned = self.gate.under_way();
+        let _ = tokio::time::timeout_at(drain_until, self.ledger.gate().wait_until_empty()).await;
+        let abandoned = self.ledger.gate().under_way();
         let unregistered = self
             .heartbeats
             .unregister_all(&self.brokers, deadline)
@@ -206,17 +207,17 @@ impl Core {
         if abandoned > 0 {
             // Their connections are gone, so their callers learn the outcome now.
             let at_once = Instant::now() + CLOSE_PATIENCE;
-            let _ = tokio::time::timeout_at(at_once, self.gate.wait_until_empty()).await;
+            let _ = tokio::time::timeout_at(at_once, self.ledger.gate().wait_until_empty()).await;
         }
         self.tasks.close();
         self.tasks.wait().await;
         self.state.advance(State::Stopped);
-        let unresolved = self.gate.under_way();
+        let unresolved = self.ledger.gate().under_way();
         let report = ShutdownReport {
             abandoned,
             unregistered,
             elapsed: began.elapsed(),
-            ..ShutdownReport::of(self.gate.ended_after_close(), unresolved)
+            ..ShutdownReport::of(self.ledger.ended_after_close(), unresolved)
         };
         info!(group = %self.group, ?report, "producer shut down");
         report
@@ -241,7 +242,7 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> ProducerStats {
-        let outcomes = self.gate.ended();
+        let outcomes = self.ledger.ended();
         let not_sent = outcomes.not_sent + self.refusals.load(Relaxed);
         let (heartbeats_succeeded, heartbeats_failed) = self.heartbeats.counts();
         ProducerStats {
@@ -256,7 +257,8 @@ impl Core {
             oneway_written: outcomes.oneway_written,
             dropped: outcomes.dropped,
             retries: self.retries.load(Relaxed),
-            under_way: self.gate.under_way(),
+            under_way: self.ledger.gate().under_way(),
+            bytes_under_way: self.ledger.gate().bytes_under_way(),
             cached_topics: self.router.mapping().cache_stats().topics,
             heartbeats_succeeded,
             heartbeats_failed,

@@ -5,7 +5,7 @@ mod kind;
 mod send;
 mod start;
 
-pub use self::failure::{BlockingFailure, SendFailure};
+pub use self::failure::{BlockingFailure, FullBound, SendFailure};
 pub use self::kind::ErrorKind;
 pub use self::send::SendError;
 pub use self::start::{BuildError, StartError};

@@ -1,125 +1,145 @@
-//! Admission: a bounded number of sends under way, in order of arrival, until the gate closes; and
-//! how each of them ended.
+//! Admission: a bounded number of sends and of their bytes under way, in order of arrival, until the gate closes.
+//!
+//! One word holds both counts, so that a send which finds room takes it with one atomic change. Only sends that have
+//! to wait, and those that leave while others wait, take the lock of the queue.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::outcome::{Outcome, Outcomes, Tally};
+#[cfg(test)]
+mod tests;
+
+/// Somebody waits in the queue, so nobody may pass it.
+const WAITING: u64 = 1 << 63;
+/// Nobody is let in any more.
+const CLOSED: u64 = 1 << 62;
+/// One send; the bits above those of the bytes count them.
+const ONE: u64 = 1 << BYTE_BITS;
+const BYTE_BITS: u32 = 41;
+const BYTES: u64 = ONE - 1;
+const COUNT: u64 = CLOSED - ONE;
 
 /// Why a send was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Closed,
-    Full,
+    /// As many sends as allowed are under way.
+    TooMany,
+    /// As many bytes as allowed are under way.
+    TooLarge,
 }
 
-/// Lets at most `limit` sends in.
+/// Lets in at most so many sends with at most so many bytes.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    places: Semaphore,
-    limit: usize,
-    closed: AtomicBool,
+    state: AtomicU64,
+    limit: u64,
+    byte_limit: u64,
+    queue: Mutex<Queue>,
     /// Signalled when a place is given back after the gate was closed.
     returned: Notify,
-    /// How all that were inside have ended.
-    ended: Tally,
-    /// How those have ended that were inside when the gate was closed.
-    ended_after_close: Tally,
 }
 
-/// A place among the sends under way, given back when dropped, however the send ends.
+/// Those who wait, by their tickets, which are numbered in order of arrival.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: BTreeMap<u64, Waiter>,
+    /// Let in, but not awake yet. Their places are taken already.
+    granted: BTreeSet<u64>,
+    next_ticket: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    bytes: u64,
+    waker: Option<Waker>,
+}
+
+/// A place among the sends under way, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
-    place: Option<SemaphorePermit<'a>>,
-    outcome: Outcome,
-}
-
-impl Pass<'_> {
-    /// Gives the place back with the send's outcome. A pass that is just dropped counts as
-    /// [`Outcome::Dropped`].
-    pub(crate) fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
+    bytes: u64,
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        let gate = self.gate;
-        // Before the place is given back, so that whoever finds the gate empty finds all outcomes.
-        gate.ended.count(self.outcome);
-        if gate.is_closed() {
-            gate.ended_after_close.count(self.outcome);
-        }
-        self.place = None;
-        // Pairs with the fence in `close`: either the closer sees the place free, or this sees
-        // the gate closed.
-        fence(Ordering::SeqCst);
-        if gate.is_closed() {
-            gate.returned.notify_waiters();
-        }
+        self.gate.leave(self.bytes);
     }
 }
 
 impl Gate {
-    pub(crate) fn new(limit: usize) -> Self {
-        let limit = limit.clamp(1, Semaphore::MAX_PERMITS);
+    /// The most sends that a gate can be made for.
+    const MAX_LIMIT: u64 = COUNT / ONE;
+
+    pub(crate) fn new(limit: usize, byte_limit: u64) -> Self {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         Self {
-            places: Semaphore::new(limit),
-            limit,
-            closed: AtomicBool::new(false),
+            state: AtomicU64::new(0),
+            limit: limit.clamp(1, Self::MAX_LIMIT),
+            byte_limit: byte_limit.clamp(1, BYTES),
+            queue: Mutex::default(),
             returned: Notify::new(),
-            ended: Tally::default(),
-            ended_after_close: Tally::default(),
         }
     }
 
-    /// The bound.
-    pub(crate) const fn limit(&self) -> usize {
-        self.limit
+    /// The bound on sends.
+    pub(crate) fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
+    /// The bound on bytes.
+    pub(crate) const fn byte_limit(&self) -> u64 {
+        self.byte_limit
     }
 
     /// Sends under way.
     pub(crate) fn under_way(&self) -> usize {
-        self.limit.saturating_sub(self.places.available_permits())
+        usize::try_from(count(self.state.load(SeqCst))).unwrap_or(usize::MAX)
     }
 
-    /// How sends that were admitted have ended.
-    pub(crate) fn ended(&self) -> Outcomes {
-        self.ended.snapshot()
+    /// Their bytes.
+    pub(crate) fn bytes_under_way(&self) -> u64 {
+        self.state.load(SeqCst) & BYTES
     }
 
-    /// How sends have ended that were under way when the gate was closed.
-    pub(crate) fn ended_after_close(&self) -> Outcomes {
-        self.ended_after_close.snapshot()
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(SeqCst) & CLOSED != 0
     }
 
-    /// Waits for a place until `deadline`. Dropped while waiting, nothing is taken.
-    pub(crate) async fn enter(&self, deadline: Instant) -> Result<Pass<'_>, Refusal> {
-        let place = match self.places.try_acquire() {
-            Ok(place) => place,
-            Err(TryAcquireError::Closed) => return Err(Refusal::Closed),
-            Err(TryAcquireError::NoPermits) => {
-                tokio::time::timeout_at(deadline, self.places.acquire())
-                    .await
-                    .map_err(|_| Refusal::Full)?
-                    .map_err(|_| Refusal::Closed)?
-            }
-        };
-        Ok(Pass {
-            gate: self,
-            place: Some(place),
-            outcome: Outcome::Dropped,
-        })
+    /// Waits until `deadline` for a place for so many bytes; more than all that is allowed go alone. Dropped while
+    /// waiting, nothing is taken.
+    pub(crate) async fn enter(&self, bytes: usize, deadline: Instant) -> Result<Pass<'_>, Refusal> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = bytes.min(self.byte_limit);
+        if self.take(bytes, WAITING) {
+            return Ok(Pass { gate: self, bytes });
+        }
+        let waiting = Waiting::join(self, bytes)?;
+        match tokio::time::timeout_at(deadline, waiting).await {
+            Ok(admitted) => admitted,
+            Err(_) if count(self.state.load(SeqCst)) >= self.limit => Err(Refusal::TooMany),
+            Err(_) => Err(Refusal::TooLarge),
+        }
     }
 
     /// Admits nobody from now on; those who wait are refused.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        self.places.close();
-        fence(Ordering::SeqCst);
+        let waiting = {
+            let mut queue = self.lock();
+            self.state.fetch_or(CLOSED, SeqCst);
+            self.state.fetch_and(!WAITING, SeqCst);
+            std::mem::take(&mut queue.waiting)
+        };
+        let wakers = waiting.into_values().filter_map(|waiter| waiter.waker);
+        wakers.for_each(Waker::wake);
     }
 
     /// Waits until everybody inside has left. The gate must be closed.
@@ -133,57 +153,125 @@ impl Gate {
         }
     }
 
-    fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
+    /// Takes a place if there is one, the gate is open, and none of `unless` is set.
+    fn take(&self, bytes: u64, unless: u64) -> bool {
+        let taken = self.state.fetch_update(SeqCst, SeqCst, |state| {
+            let free = state & (CLOSED | unless) == 0
+                && count(state) < self.limit
+                && (state & BYTES) + bytes <= self.byte_limit;
+            free.then(|| state + ONE + bytes)
+        });
+        taken.is_ok()
+    }
+
+    fn leave(&self, bytes: u64) {
+        let before = self.state.fetch_sub(ONE + bytes, SeqCst);
+        if before & WAITING != 0 {
+            self.change_queue(|_| ());
+        }
+        if before & CLOSED != 0 {
+            self.returned.notify_waiters();
+        }
+    }
+
+    /// Changes the queue, then lets in all at its head for whom there is room now.
+    fn change_queue<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut awake = Vec::new();
+        let mut queue = self.lock();
+        let changed = change(&mut queue);
+        while let Some(first) = queue.waiting.first_entry() {
+            if !self.take(first.get().bytes, 0) {
+                break;
+            }
+            let (ticket, waiter) = first.remove_entry();
+            queue.granted.insert(ticket);
+            awake.extend(waiter.waker);
+        }
+        if queue.waiting.is_empty() {
+            self.state.fetch_and(!WAITING, SeqCst);
+        }
+        drop(queue);
+        awake.into_iter().for_each(Waker::wake);
+        changed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
+const fn count(state: u64) -> u64 {
+    (state & COUNT) >> BYTE_BITS
+}
 
-    use super::*;
-    use crate::config::routing::remoting::Delivery;
+/// A send in the queue.
+struct Waiting<'a> {
+    gate: &'a Gate,
+    ticket: u64,
+    bytes: u64,
+    /// It has left the queue, with or without a place.
+    done: bool,
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn a_full_gate_refuses_at_the_deadline_and_keeps_no_place() {
-        let gate = Gate::new(1);
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let pass = gate.enter(deadline).await.unwrap();
-        assert_eq!(gate.enter(deadline).await.unwrap_err(), Refusal::Full);
-        assert_eq!(Instant::now(), deadline);
-        drop(pass);
-        assert!(gate.enter(deadline).await.is_ok());
-        assert_eq!(gate.under_way(), 0);
+impl<'a> Waiting<'a> {
+    fn join(gate: &'a Gate, bytes: u64) -> Result<Self, Refusal> {
+        let ticket = gate.change_queue(|queue| {
+            // Whoever leaves from here on sees this and looks into the queue; who left before is seen here.
+            if gate.state.fetch_or(WAITING, SeqCst) & CLOSED != 0 {
+                return None;
+            }
+            let ticket = queue.next_ticket;
+            queue.next_ticket += 1;
+            let waker = None;
+            queue.waiting.insert(ticket, Waiter { bytes, waker });
+            Some(ticket)
+        });
+        Ok(Self {
+            gate,
+            ticket: ticket.ok_or(Refusal::Closed)?,
+            bytes,
+            done: false,
+        })
     }
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn closing_refuses_those_who_wait_and_waits_for_those_inside() {
-        let gate = Gate::new(1);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let pass = gate.enter(deadline).await.unwrap();
-        let (waiting, ()) = tokio::join!(gate.enter(deadline), async { gate.close() });
-        assert_eq!(waiting.unwrap_err(), Refusal::Closed);
-        let empty = gate.wait_until_empty();
-        tokio::pin!(empty);
-        let early = tokio::time::timeout(Duration::from_secs(1), &mut empty).await;
-        assert!(early.is_err(), "one is still inside");
-        drop(pass);
-        empty.await;
+impl<'a> Future for Waiting<'a> {
+    type Output = Result<Pass<'a>, Refusal>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (gate, bytes) = (self.gate, self.bytes);
+        let mut queue = gate.lock();
+        if queue.granted.remove(&self.ticket) {
+            drop(queue);
+            self.done = true;
+            return Poll::Ready(Ok(Pass { gate, bytes }));
+        }
+        match queue.waiting.get_mut(&self.ticket) {
+            Some(waiter) => {
+                waiter.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+            None => {
+                drop(queue);
+                self.done = true;
+                Poll::Ready(Err(Refusal::Closed))
+            }
+        }
     }
+}
 
-    #[tokio::test]
-    async fn outcomes_before_and_after_the_closing_are_told_apart() {
-        let gate = Gate::new(3);
-        let deadline = Instant::now() + Duration::from_secs(60);
-        gate.enter(deadline).await.unwrap().end(Outcome::Acked);
-        let (one, two) = (gate.enter(deadline), gate.enter(deadline));
-        let (one, two) = (one.await.unwrap(), two.await.unwrap());
-        gate.close();
-        one.end(Outcome::Failed(Delivery::Unknown));
-        drop(two);
-        let late = gate.ended_after_close();
-        assert_eq!((late.acked, late.unknown, late.dropped), (0, 1, 1));
-        assert_eq!((late.total(), gate.ended().total()), (2, 3));
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        // Behind a large one that gives up there may be room for smaller ones.
+        let had_place = self.gate.change_queue(|queue| {
+            queue.waiting.remove(&self.ticket);
+            queue.granted.remove(&self.ticket)
+        });
+        if had_place {
+            self.gate.leave(self.bytes);
+        }
     }
 }

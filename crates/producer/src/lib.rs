@@ -10,6 +10,7 @@ mod deadline;
 mod error;
 mod gate;
 mod heartbeat;
+mod ledger;
 mod lifecycle;
 mod options;
 mod outcome;
@@ -26,12 +27,14 @@ pub use rocketmq_producer_config as config;
 pub use attempt::Attempt;
 pub use blocking::BlockingProducer;
 pub use builder::ProducerBuilder;
-pub use error::{BlockingFailure, BuildError, ErrorKind, SendError, SendFailure, StartError};
+pub use error::{
+    BlockingFailure, BuildError, ErrorKind, FullBound, SendError, SendFailure, StartError,
+};
 pub use heartbeat::HeartbeatReport;
 pub use lifecycle::State;
 pub use options::SendOptions;
 pub use preheat::PreheatReport;
 pub use producer::{Producer, create_producer};
 pub use receipt::{SendReceipt, SendStatus};
-pub use report::ShutdownReport;
+pub use report::{FlushReport, ShutdownReport};
 pub use stats::ProducerStats;

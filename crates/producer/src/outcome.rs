@@ -65,6 +65,29 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
+    pub(crate) const fn plus(self, other: Self) -> Self {
+        Self {
+            acked: self.acked + other.acked,
+            dropped: self.dropped + other.dropped,
+            not_sent: self.not_sent + other.not_sent,
+            oneway_written: self.oneway_written + other.oneway_written,
+            rejected: self.rejected + other.rejected,
+            unknown: self.unknown + other.unknown,
+        }
+    }
+
+    /// What came since `earlier`.
+    pub(crate) const fn minus(self, earlier: Self) -> Self {
+        Self {
+            acked: self.acked.saturating_sub(earlier.acked),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+            not_sent: self.not_sent.saturating_sub(earlier.not_sent),
+            oneway_written: self.oneway_written.saturating_sub(earlier.oneway_written),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+            unknown: self.unknown.saturating_sub(earlier.unknown),
+        }
+    }
+
     /// All outcomes.
     pub(crate) const fn total(&self) -> u64 {
         self.acked

@@ -17,8 +17,9 @@ use crate::config::routing::remoting::Message;
 use crate::config::routing::remoting::message::{MessageId, SystemClock, WallClock};
 use crate::core::Core;
 use crate::deadline;
-use crate::error::{SendError, SendFailure};
-use crate::gate::{Pass, Refusal};
+use crate::error::{FullBound, SendError, SendFailure};
+use crate::gate::Refusal;
+use crate::ledger::Visit;
 use crate::lifecycle::State;
 use crate::options::SendOptions;
 use crate::outcome::Outcome;
@@ -32,12 +33,12 @@ impl Core {
         options: &SendOptions,
     ) -> Result<SendReceipt, SendError> {
         let call = Call::new(self, message, options);
-        let (pass, stamp) = call.admit().await?;
+        let (visit, stamp) = call.admit().await?;
         let outcome = match Delivery::<TwoWay>::new(call, stamp).run().await {
             Ok(delivered) => Ok(call.receipt(stamp, delivered)),
             Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
-        pass.end(match &outcome {
+        visit.end(match &outcome {
             Ok(_) => Outcome::Acked,
             Err(error) => Outcome::Failed(error.delivery()),
         });
@@ -51,12 +52,12 @@ impl Core {
         options: &SendOptions,
     ) -> Result<MessageId, SendError> {
         let call = Call::new(self, message, options);
-        let (pass, stamp) = call.admit().await?;
+        let (visit, stamp) = call.admit().await?;
         let outcome = match Delivery::<OneWay>::new(call, stamp).run().await {
             Ok(delivered) => Ok(call.written(stamp, &delivered)),
             Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
-        pass.end(match &outcome {
+        visit.end(match &outcome {
             Ok(_) => Outcome::OnewayWritten,
             Err(error) => Outcome::Failed(error.delivery()),
         });
@@ -96,21 +97,28 @@ impl<'a> Call<'a> {
     }
 
     /// Checks the message, waits for a place and stamps the message.
-    async fn admit(self) -> Result<(Pass<'a>, Stamp), SendError> {
-        let pass = self.enter().await.map_err(|cause| {
-            self.core.count_refusal();
-            self.error(None, cause, Vec::new())
-        })?;
+    async fn admit(self) -> Result<(Visit<'a>, Stamp), SendError> {
+        let core = self.core;
+        if let Err(cause) = self.check() {
+            core.count_refusal();
+            return Err(self.error(None, cause, Vec::new()));
+        }
+        let mut visit = core.ledger.begin();
+        if let Err(cause) = self.enter(&mut visit).await {
+            let error = self.error(None, cause, Vec::new());
+            visit.end(Outcome::Failed(error.delivery()));
+            return Err(error);
+        }
         let millis = SystemClock.epoch_millis();
         let stamp = Stamp {
-            id: self.core.ids.next_id_at(millis),
+            id: core.ids.next_id_at(millis),
             // Saturates in the year 292 278 994.
             born: i64::try_from(millis).unwrap_or(i64::MAX),
         };
-        Ok((pass, stamp))
+        Ok((visit, stamp))
     }
 
-    async fn enter(self) -> Result<Pass<'a>, SendFailure> {
+    fn check(self) -> Result<(), SendFailure> {
         let (core, config) = (self.core, &self.core.config);
         let state = core.state.get();
         if state != State::Running {
@@ -118,14 +126,28 @@ impl<'a> Call<'a> {
         }
         self.message
             .check_limits(config.max_message_size, config.property_margin.as_usize())
-            .map_err(SendFailure::Message)?;
-        let pass = core.gate.enter(self.deadline).await;
-        pass.map_err(|refusal| match refusal {
+            .map_err(SendFailure::Message)
+    }
+
+    async fn enter(self, visit: &mut Visit<'a>) -> Result<(), SendFailure> {
+        let core = self.core;
+        let entered = visit.enter(self.bytes(), self.deadline).await;
+        entered.map_err(|refusal| match refusal {
             Refusal::Closed => SendFailure::State(core.state.get()),
-            Refusal::Full => SendFailure::QueueFull {
-                limit: core.gate.limit(),
+            Refusal::TooLarge => SendFailure::QueueFull {
+                bound: FullBound::Bytes,
+                limit: core.ledger.gate().byte_limit(),
+            },
+            Refusal::TooMany => SendFailure::QueueFull {
+                bound: FullBound::Sends,
+                limit: core.ledger.gate().limit() as u64,
             },
         })
+    }
+
+    /// What the message counts for among the bytes under way.
+    fn bytes(self) -> usize {
+        self.message.body().len() + self.message.properties().wire_len()
     }
 
     fn receipt(self, stamp: Stamp, delivered: Delivered<Stored>) -> SendReceipt {

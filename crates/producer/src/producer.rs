@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::blocking::BlockingProducer;
 use crate::builder::ProducerBuilder;
 use crate::config::ProducerConfig;
@@ -11,13 +13,14 @@ use crate::config::routing::remoting::Message;
 use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::{MessageRouter, TopicBrokerMapping};
 use crate::core::Core;
+use crate::deadline;
 use crate::error::{BuildError, SendError, StartError};
 use crate::heartbeat::HeartbeatReport;
 use crate::lifecycle::State;
 use crate::options::SendOptions;
 use crate::preheat::PreheatReport;
 use crate::receipt::SendReceipt;
-use crate::report::ShutdownReport;
+use crate::report::{FlushReport, ShutdownReport};
 use crate::stats::ProducerStats;
 
 /// A producer of messages. Clones are handles to the same producer and may be used from any task.
@@ -79,6 +82,19 @@ impl Producer {
     /// Dropped midway, no message is taken any more, and the next call goes on.
     pub async fn shutdown(&self, patience: Duration) -> ShutdownReport {
         self.core.shutdown(patience).await
+    }
+
+    /// Waits until every send that was called before has its outcome, `patience` at most. Sends called meanwhile go on
+    /// and are not waited for. Use it as a checkpoint; [`shutdown`](Self::shutdown) flushes too.
+    ///
+    /// It only waits: a send makes progress as long as its future is polled, so a future that nobody polls keeps a
+    /// flush waiting.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn flush(&self, patience: Duration) -> FlushReport {
+        let deadline = deadline::after(Instant::now(), patience);
+        self.core.ledger.flush(deadline).await
     }
 
     /// Sends a message and waits for the broker's receipt.

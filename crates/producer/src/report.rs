@@ -1,4 +1,4 @@
-//! What became of the work under way when a producer was shut down.
+//! What became of the work under way when a producer was flushed or shut down.
 
 use std::time::Duration;
 
@@ -56,6 +56,57 @@ impl ShutdownReport {
             dropped: ended.dropped,
             unresolved,
             ..Self::default()
+        }
+    }
+}
+
+/// What became of the sends that a flush waited for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlushReport {
+    /// Messages acknowledged.
+    pub acked: u64,
+    /// Messages a broker refused.
+    pub rejected: u64,
+    /// Messages of which no byte left this process.
+    pub not_sent: u64,
+    /// Messages that may be stored although no receipt came.
+    pub unknown: u64,
+    /// One-way messages written.
+    pub oneway_written: u64,
+    /// Sends that their callers dropped; their messages may be stored.
+    pub dropped: u64,
+    /// Sends without an outcome when the time for waiting was over. Some of them may have begun after the flush, since
+    /// they are not told apart then.
+    pub under_way: usize,
+    /// How long the flush took.
+    pub elapsed: Duration,
+}
+
+impl FlushReport {
+    /// Whether every send that the flush waited for has its outcome.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.under_way == 0
+    }
+
+    /// Whether every send that the flush waited for was acknowledged, or written if it was one-way.
+    #[must_use]
+    pub const fn is_all_acked(&self) -> bool {
+        let failed = self.rejected + self.not_sent + self.unknown + self.dropped;
+        self.is_complete() && failed == 0
+    }
+
+    pub(crate) fn of(ended: Outcomes, under_way: usize, elapsed: Duration) -> Self {
+        Self {
+            acked: ended.acked,
+            rejected: ended.rejected,
+            not_sent: ended.not_sent,
+            unknown: ended.unknown,
+            oneway_written: ended.oneway_written,
+            dropped: ended.dropped,
+            under_way,
+            elapsed,
         }
     }
 }

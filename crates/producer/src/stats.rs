@@ -34,6 +34,8 @@ pub struct ProducerStats {
     pub retries: u64,
     /// Sends under way now.
     pub under_way: usize,
+    /// Bytes of their bodies and properties.
+    pub bytes_under_way: u64,
     /// Topics whose route is cached.
     pub cached_topics: usize,
     /// Heartbeats that brokers answered with success.

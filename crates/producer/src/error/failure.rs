@@ -1,6 +1,7 @@
 //! Why one attempt, or a send before its first attempt, failed.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use super::ErrorKind;
@@ -31,10 +32,12 @@ pub enum SendFailure {
     #[error("message breaks a rule")]
     Message(#[source] MessageError),
     /// No place among the sends under way became free before the deadline.
-    #[error("{limit} sends are under way already")]
+    #[error("{limit} {bound} are under way already")]
     QueueFull {
-        /// The bound, the setting `async_send_semaphore`.
-        limit: usize,
+        /// Which bound it is.
+        bound: FullBound,
+        /// The bound.
+        limit: u64,
     },
     /// The broker answered that it did not store the message.
     #[error("broker answered {code}: {remark}")]
@@ -56,6 +59,25 @@ pub enum SendFailure {
     /// The producer takes no messages in its state.
     #[error("producer is {0}")]
     State(State),
+}
+
+/// What bounds the sends under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FullBound {
+    /// The setting `max_in_flight_bytes`.
+    Bytes,
+    /// The setting `async_send_semaphore`.
+    Sends,
+}
+
+impl fmt::Display for FullBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bytes => "bytes",
+            Self::Sends => "sends",
+        })
+    }
 }
 
 /// Why a blocking call could not wait for its outcome.
@@ -174,9 +196,14 @@ impl SendFailure {
                  retries their turn"
             }
             Self::Message(_) => "correct the message; sending it again as it is cannot succeed",
-            Self::QueueFull { .. } => {
-                "slow down, or raise async_send_semaphore if brokers can take more"
-            }
+            Self::QueueFull { bound, .. } => match bound {
+                FullBound::Bytes => {
+                    "slow down, or raise max_in_flight_bytes if brokers and memory can take more"
+                }
+                FullBound::Sends => {
+                    "slow down, or raise async_send_semaphore if brokers can take more"
+                }
+            },
             Self::Refused { code, remark } => {
                 match (*code, ResponseClass::of(*code, Some(remark)).retry()) {
                     (ResponseCode::MESSAGE_ILLEGAL, _) => {
