@@ -2,6 +2,8 @@
 //! can be told apart.
 
 mod book;
+pub mod faults;
 pub mod fuzz;
 pub mod oracle;
 pub mod payload;
+pub mod proxy;

@@ -4,6 +4,8 @@
 //! - a receipt is not true: nothing, or something else, is stored where it says;
 //! - a send that is said to have stored nothing did store something;
 //! - something is stored that nobody sent;
+//! - a message is stored more often than its attempts can explain: once for the receipt, once for each attempt whose
+//!   outcome is unknown;
 //! - the first copies of a key's messages are not in one queue in the order they were sent.
 
 mod content;
@@ -11,7 +13,9 @@ mod record;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use rocketmq_producer::{Delivery, MessageId, SendError, SendReceipt, SendStatus};
+use rocketmq_producer::{
+    Attempt, Delivery, MessageId, SendError, SendFailure, SendReceipt, SendStatus,
+};
 
 use bytes::Bytes;
 
@@ -25,8 +29,8 @@ const MOST_COMPLAINTS: usize = 20;
 #[derive(Debug, Default)]
 pub struct Oracle {
     acked: Vec<Acked>,
-    /// Ids that may be stored, once or more often: the outcome is unknown, or nobody was told.
-    possible: HashSet<String>,
+    /// Ids that may be stored, with how often at most: the outcome is unknown, or nobody was told.
+    possible: HashMap<String, usize>,
     /// Ids that must not be stored.
     impossible: HashSet<String>,
 }
@@ -39,6 +43,8 @@ struct Acked {
     status: SendStatus,
     content: Content,
     key: Option<String>,
+    /// How often it may be stored.
+    copies: usize,
 }
 
 /// What the oracle found.
@@ -55,6 +61,14 @@ pub struct Verdict {
     pub complaints: Vec<String>,
     /// How many complaints there were in all.
     pub wrong: usize,
+    /// Receipts that are not true: nothing is there, or something else.
+    pub lost: usize,
+    /// Messages stored that were said not to be, that nobody sent, or more often than attempts can explain.
+    pub overstated: usize,
+    /// Messages of a key that are out of order.
+    pub disordered: usize,
+    /// Ids of the messages that the complaints are about.
+    pub suspects: Vec<String>,
 }
 
 impl Verdict {
@@ -89,9 +103,10 @@ impl Verdict {
         Ok(verdict)
     }
 
-    fn complain(&mut self, complaint: impl FnOnce() -> String) {
+    fn complain(&mut self, about: &str, complaint: impl FnOnce() -> String) {
         if self.complaints.len() < MOST_COMPLAINTS {
             self.complaints.push(complaint());
+            self.suspects.push(about.to_owned());
         }
         self.wrong += 1;
     }
@@ -122,6 +137,7 @@ impl Oracle {
             status: receipt.status(),
             content: Content::Whole(body.clone()),
             key,
+            copies: receipt.attempts().filter(|a| may_be_stored(a)).count(),
         });
     }
 
@@ -129,16 +145,18 @@ impl Oracle {
     pub fn failed(&mut self, error: &SendError) {
         // Without an id it was refused before anything else happened.
         let Some(id) = error.message_id() else { return };
-        let ids = match error.delivery() {
-            Delivery::Unknown => &mut self.possible,
-            _ => &mut self.impossible,
-        };
-        ids.insert(id.to_string());
+        if error.delivery() == Delivery::Unknown {
+            let attempts = error.attempts().iter();
+            let copies = attempts.filter(|attempt| may_be_stored(attempt)).count();
+            self.possible.insert(id.to_string(), copies.max(1));
+        } else {
+            self.impossible.insert(id.to_string());
+        }
     }
 
     /// Takes in a message that may be stored or not, such as a one-way one.
     pub fn possibly(&mut self, id: &MessageId) {
-        self.possible.insert(id.to_string());
+        self.possible.insert(id.to_string(), 1);
     }
 
     /// Takes in the outcome of a send.
@@ -173,37 +191,59 @@ impl Oracle {
         let mut at: HashMap<&Position, &Stored> = HashMap::with_capacity(stored.len());
         for message in stored {
             if at.insert(&message.position, message).is_some() {
-                verdict.complain(|| format!("{} was read twice", message.position));
+                verdict.complain(&message.id, || {
+                    format!("{} was read twice", message.position)
+                });
             }
         }
         let mut promised = HashMap::with_capacity(self.acked.len());
         for acked in &self.acked {
             let Acked { id, position, .. } = acked;
             if let Some(other) = promised.insert(position, id) {
-                verdict.complain(|| format!("{other} and {id} are both said to be at {position}"));
+                let text = || format!("{other} and {id} are both said to be at {position}");
+                verdict.complain(id, text);
             }
             if acked.status != SendStatus::SendOk {
-                verdict.complain(|| format!("{id} has status {}", acked.status));
+                verdict.complain(id, || format!("{id} has status {}", acked.status));
             }
-            match at.get(position) {
-                None => verdict.complain(|| format!("{id} is not at {position}, nothing is")),
-                Some(found) => acked.compare(found, verdict),
-            }
+            let is_true = if let Some(found) = at.get(position) {
+                acked.compare(found, verdict)
+            } else {
+                verdict.complain(id, || format!("{id} is not at {position}, nothing is"));
+                false
+            };
+            verdict.lost += usize::from(!is_true);
         }
     }
 
     fn check_strangers(&self, stored: &[Stored], verdict: &mut Verdict) {
-        let acked: HashSet<&str> = self.acked.iter().map(|acked| acked.id.as_str()).collect();
-        let mut seen = HashSet::with_capacity(stored.len());
+        let mut allowed: HashMap<&str, usize> = HashMap::with_capacity(self.acked.len());
+        for (id, copies) in &self.possible {
+            *allowed.entry(id).or_default() += copies;
+        }
+        for acked in &self.acked {
+            *allowed.entry(&acked.id).or_default() += acked.copies;
+        }
+        let mut seen: HashMap<&str, usize> = HashMap::with_capacity(stored.len());
         for Stored { id, position, .. } in stored {
-            if !seen.insert(id) {
-                verdict.duplicates += 1;
-            }
-            if self.impossible.contains(id) {
-                verdict.complain(|| format!("{id} is at {position} but was said not to be stored"));
-            } else if !acked.contains(id.as_str()) && !self.possible.contains(id) {
-                verdict.complain(|| format!("{id} is at {position} and nobody sent it"));
-            }
+            let copies = seen.entry(id).or_default();
+            *copies += 1;
+            verdict.duplicates += usize::from(*copies > 1);
+            let complaint = if self.impossible.contains(id) {
+                format!("{id} is at {position} but was said not to be stored")
+            } else {
+                match allowed.get(id.as_str()) {
+                    None => format!("{id} is at {position} and nobody sent it"),
+                    Some(most) if *copies > *most => {
+                        format!(
+                            "{id} is at {position} as copy {copies}, its attempts explain {most}"
+                        )
+                    }
+                    Some(_) => continue,
+                }
+            };
+            verdict.overstated += 1;
+            verdict.complain(id, || complaint);
         }
     }
 
@@ -223,28 +263,41 @@ impl Oracle {
             if let Some(before) = last.insert(key, place)
                 && (!before.is_same_queue(place) || before.offset >= place.offset)
             {
-                verdict.complain(|| format!("key {key:?}: {place} comes after {before}"));
+                let text = || format!("key {key:?}: {place} comes after {before}");
+                verdict.complain(&acked.id, text);
+                verdict.disordered += 1;
             }
         }
     }
 }
 
 impl Acked {
-    fn compare(&self, found: &Stored, verdict: &mut Verdict) {
+    /// Whether what is stored is what was acknowledged.
+    fn compare(&self, found: &Stored, verdict: &mut Verdict) -> bool {
         let Self { id, position, .. } = self;
         if found.id != *id {
-            verdict.complain(|| format!("{id} is not at {position}, {} is", found.id));
-            return;
+            verdict.complain(id, || format!("{id} is not at {position}, {} is", found.id));
+            return false;
         }
-        if found.offset_id != self.offset_id {
+        let is_same_id = found.offset_id == self.offset_id;
+        if !is_same_id {
             let (told, is) = (&self.offset_id, &found.offset_id);
-            verdict.complain(|| format!("{id}: offset message id {told:?} told, is {is:?}"));
+            let text = || format!("{id}: offset message id {told:?} told, is {is:?}");
+            verdict.complain(id, text);
         }
-        if !self.content.is_same(&found.content) {
+        let is_same_content = self.content.is_same(&found.content);
+        if !is_same_content {
             let (sent, is) = (&self.content, &found.content);
-            verdict.complain(|| format!("{id}: {sent} sent, {is} stored"));
+            verdict.complain(id, || format!("{id}: {sent} sent, {is} stored"));
         }
+        is_same_id && is_same_content
     }
+}
+
+/// Whether an attempt may have stored a copy: it brought a receipt, or nobody knows.
+fn may_be_stored(attempt: &Attempt) -> bool {
+    let delivery = attempt.failure().map(SendFailure::delivery);
+    delivery.is_none_or(|delivery| delivery == Delivery::Unknown)
 }
 
 #[cfg(test)]

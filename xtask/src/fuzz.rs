@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use xtask::paths;
 
+use crate::faults::program;
 use crate::shell;
 
 /// How long a run of libFuzzer takes when neither time nor inputs are given.
@@ -108,16 +109,7 @@ fn cargo_fuzz(arguments: &[&str]) -> Command {
 }
 
 fn seeded(arguments: &[&str]) -> Command {
-    let package = "rocketmq-producer-tests";
-    let mut command = shell::cargo([
-        "run",
-        "--release",
-        "--quiet",
-        "-p",
-        package,
-        "--bin",
-        "fuzz",
-    ]);
-    command.arg("--").args(arguments);
+    let mut command = program("fuzz");
+    command.args(arguments);
     command
 }

@@ -9,6 +9,7 @@ mod bench;
 mod broker;
 mod ci;
 mod demo;
+mod faults;
 mod fuzz;
 mod metadata;
 mod shell;
@@ -38,6 +39,8 @@ enum Task {
     Ci(ci::Options),
     /// Send 100 000 messages through a cluster, read every one of them back and show the figures.
     Demo(demo::Options),
+    /// Bring faults on real brokers under a steady load and print what became of it.
+    Faults(faults::Options),
     /// Feed random and mutated input to every decoder.
     Fuzz(fuzz::Options),
     /// Run the tests of the whole workspace and count them.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Broker(action) => broker::run(&action),
         Task::Ci(options) => ci::run(&options),
         Task::Demo(options) => demo::run(&options),
+        Task::Faults(options) => faults::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Test(options) => match test::run(&options) {
             // Its last line has said so, and stays the last.

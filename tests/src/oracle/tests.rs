@@ -33,6 +33,7 @@ fn acked(id: &str, position: Position) -> Acked {
         content,
         status: SendStatus::SendOk,
         key: None,
+        copies: 2,
     }
 }
 
@@ -106,10 +107,20 @@ fn a_status_other_than_ok_is_seen() {
 fn strangers_and_understated_sends_are_seen() {
     let mut oracle = oracle([]);
     oracle.impossible.insert("said-no".to_owned());
-    oracle.possible.insert("perhaps".to_owned());
+    oracle.possible.insert("perhaps".to_owned(), 1);
     let found = ["said-no", "perhaps", "stranger"];
     let verdict = oracle.judge((0..).zip(found).map(|(n, id)| stored(id, at(0, n))));
-    assert_eq!(verdict.wrong, 2, "{verdict:?}");
+    assert_eq!((verdict.wrong, verdict.overstated), (2, 2), "{verdict:?}");
+}
+
+#[test]
+fn more_copies_than_attempts_explain_are_seen() {
+    let mut oracle = oracle([acked("a", at(0, 0))]);
+    oracle.possible.insert("perhaps".to_owned(), 1);
+    let found = ["a", "a", "perhaps", "perhaps", "a"];
+    let verdict = oracle.judge((0..).zip(found).map(|(n, id)| stored(id, at(0, n))));
+    assert_eq!((verdict.duplicates, verdict.overstated), (3, 2));
+    assert!(verdict.complaints[1].contains("copy 3, its attempts explain 2"));
 }
 
 #[test]

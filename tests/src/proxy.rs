@@ -1,0 +1,270 @@
+//! A proxy before a real server that understands frames and does what real networks and brokers do in bad moments.
+//!
+//! [`ProxiedCluster`] stands before a whole cluster: its name server proxies change the routes, so that clients find the
+//! brokers' proxies.
+
+mod fault;
+mod frame;
+mod link;
+mod trace;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use xtask::apache::{Cluster, Node, PortBlock};
+
+pub use fault::{Fault, Mischief, Which};
+pub use trace::{Step, Trace, What};
+
+/// One server's proxy. Dropping it ends its connections and frees its port.
+#[derive(Debug)]
+pub struct FaultProxy {
+    shared: Arc<Shared>,
+    _end: DropGuard,
+    _port: PortBlock,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: Arc<str>,
+    address: SocketAddr,
+    upstream: String,
+    /// Addresses in answers that clients must not see, and those they see instead, each in quotes.
+    replaced: Vec<(String, String)>,
+    order: watch::Sender<Order>,
+    counts: Counters,
+    trace: Trace,
+}
+
+/// What connections obey.
+#[derive(Debug, Clone, Default)]
+struct Order {
+    fault: Fault,
+    /// Grows with each order to reset what there is.
+    resets: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    accepted: AtomicU64,
+    open: AtomicU64,
+    sends: AtomicU64,
+    /// Frames or sends since the fault was set, whichever it counts.
+    since_set: AtomicU64,
+}
+
+/// What a proxy has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProxyCounts {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections open now.
+    pub open: u64,
+    /// Sends read from clients.
+    pub sends: u64,
+}
+
+impl FaultProxy {
+    /// Stands before the server at `upstream`, on a free port of this host.
+    ///
+    /// # Errors
+    /// When there is no free port.
+    pub fn start(name: &str, upstream: &str) -> Result<Self> {
+        Self::start_with(name, upstream, Vec::new(), Trace::default())
+    }
+
+    fn start_with(
+        name: &str,
+        upstream: &str,
+        replaced: Vec<(String, String)>,
+        trace: Trace,
+    ) -> Result<Self> {
+        // Not from the range of outgoing connections: the port must still be free after a refusal.
+        let port = PortBlock::free()?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port.first()));
+        let listener = listen(address).with_context(|| format!("a proxy on {address}"))?;
+        let shared = Arc::new(Shared {
+            name: name.into(),
+            address,
+            upstream: upstream.to_owned(),
+            replaced,
+            order: watch::Sender::default(),
+            counts: Counters::default(),
+            trace,
+        });
+        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        let accepting = accept(Arc::clone(&shared), listener, tasks.clone(), cancel.clone());
+        tasks.spawn(accepting);
+        Ok(Self {
+            shared,
+            _end: cancel.drop_guard(),
+            _port: port,
+        })
+    }
+
+    /// The name it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.shared.address.to_string()
+    }
+
+    /// Does this to the traffic from now on, also on connections that exist.
+    pub fn set(&self, fault: Fault) {
+        self.shared.counts.since_set.store(0, Ordering::Release);
+        self.shared.order.send_modify(|order| order.fault = fault);
+    }
+
+    /// Resets every connection at once; new ones are welcome.
+    pub fn reset_now(&self) {
+        self.shared.order.send_modify(|order| order.resets += 1);
+    }
+
+    /// What it has seen so far.
+    #[must_use]
+    pub fn counts(&self) -> ProxyCounts {
+        let counts = &self.shared.counts;
+        ProxyCounts {
+            accepted: counts.accepted.load(Ordering::Acquire),
+            open: counts.open.load(Ordering::Acquire),
+            sends: counts.sends.load(Ordering::Acquire),
+        }
+    }
+}
+
+/// A cluster's proxies.
+#[derive(Debug)]
+pub struct ProxiedCluster {
+    brokers: Vec<FaultProxy>,
+    name_servers: Vec<FaultProxy>,
+    trace: Trace,
+}
+
+impl ProxiedCluster {
+    /// Stands before every broker and name server of a cluster.
+    ///
+    /// # Errors
+    /// When there are not enough free ports.
+    pub fn start(cluster: &Cluster) -> Result<Self> {
+        let trace = Trace::default();
+        let proxy = |node: &Node, replaced: &[(String, String)]| {
+            FaultProxy::start_with(
+                node.name(),
+                node.address(),
+                replaced.to_vec(),
+                trace.clone(),
+            )
+        };
+        let mut replaced = Vec::new();
+        let mut brokers = Vec::new();
+        for node in cluster.brokers() {
+            let broker = proxy(node, &[])?;
+            let quoted = |address: &str| format!("\"{address}\"");
+            replaced.push((quoted(node.address()), quoted(&broker.address())));
+            brokers.push(broker);
+        }
+        let name_servers = cluster.name_servers().iter();
+        let name_servers = name_servers.map(|node| proxy(node, &replaced));
+        Ok(Self {
+            brokers,
+            name_servers: name_servers.collect::<Result<_>>()?,
+            trace,
+        })
+    }
+
+    /// The addresses of the name servers' proxies, as clients are given them.
+    #[must_use]
+    pub fn name_server_addr(&self) -> String {
+        let addresses: Vec<String> = self.name_servers.iter().map(FaultProxy::address).collect();
+        addresses.join(";")
+    }
+
+    /// The brokers' proxies, in the order of the brokers.
+    #[must_use]
+    pub fn brokers(&self) -> &[FaultProxy] {
+        &self.brokers
+    }
+
+    /// The name servers' proxies, in the order of the name servers.
+    #[must_use]
+    pub fn name_servers(&self) -> &[FaultProxy] {
+        &self.name_servers
+    }
+
+    /// The record of all proxies' frames.
+    #[must_use]
+    pub const fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Passes everything on again, everywhere.
+    pub fn heal(&self) {
+        for proxy in self.brokers.iter().chain(&self.name_servers) {
+            proxy.set(Fault::Pass);
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    // Connections of before a refusal may linger on the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+) {
+    let mut order = shared.order.subscribe();
+    let mut listener = Some(listener);
+    loop {
+        let refuses = order.borrow_and_update().fault == Fault::Refuse;
+        if refuses {
+            listener = None;
+        } else if listener.is_none() {
+            listener = listen(shared.address).ok();
+        }
+        let client = tokio::select! {
+            () = cancel.cancelled() => return,
+            changed = order.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+            client = next_client(listener.as_ref()) => client,
+        };
+        // An error concerns the one that came, not the listener.
+        let Some(client) = client else { continue };
+        let number = shared.counts.accepted.fetch_add(1, Ordering::AcqRel);
+        let link = link::run(Arc::clone(&shared), client, number);
+        let cancel = cancel.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = link => {}
+            }
+        });
+    }
+}
+
+async fn next_client(listener: Option<&TcpListener>) -> Option<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.ok().map(|(client, _)| client),
+        None => std::future::pending().await,
+    }
+}
