@@ -5,9 +5,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    name_server::NameServerError,
+    name_server::{NameServerAttempt, NameServerError, describe},
     queue::MessageQueue,
-    route::{ExcludedQueues, ExclusionReason},
+    route::{ExcludedQueues, ExclusionReason, RouteInfo},
 };
 
 /// Why a route or a queue could not be had. Nothing was sent.
@@ -26,10 +26,13 @@ pub enum RoutingError {
     #[error("routing is shut down")]
     Closed,
     /// The caller's deadline passed while the route was being fetched.
-    #[error("no route of topic {topic} before the deadline")]
+    #[error("no route of topic {topic} before the deadline{}", so_far(attempts))]
     DeadlineExceeded {
         /// The topic.
         topic: Arc<str>,
+        /// Which name servers were asked, and what they had done by then. Empty if none
+        /// had been.
+        attempts: Arc<[NameServerAttempt]>,
     },
     /// No name server gave a usable answer.
     #[error("route of topic {topic} not available")]
@@ -100,6 +103,40 @@ pub enum RoutingError {
     },
 }
 
+impl RoutingError {
+    /// The topic has a route without a queue to send to; this is why.
+    pub(crate) fn nowhere(route: &RouteInfo) -> Self {
+        let topic = Arc::clone(route.topic());
+        let excluded = Arc::clone(route.excluded());
+        let lacks_master = excluded.iter().any(|entry| {
+            matches!(
+                entry.reason,
+                ExclusionReason::NoMaster | ExclusionReason::BrokerUnknown
+            )
+        });
+        if lacks_master {
+            Self::NoMaster { topic, excluded }
+        } else {
+            Self::NothingWritable { topic, excluded }
+        }
+    }
+
+    /// Whether a newer route may answer otherwise, as for a queue that was added a
+    /// moment ago. See [`TopicBrokerMapping::newer_route`](crate::TopicBrokerMapping::newer_route).
+    #[must_use]
+    pub fn may_be_outdated(&self) -> bool {
+        matches!(
+            self,
+            Self::NoMaster { .. }
+                | Self::NothingWritable { .. }
+                | Self::QueueNotAvailable {
+                    reason: QueueProblem::Excluded(_) | QueueProblem::Unknown,
+                    ..
+                }
+        )
+    }
+}
+
 /// Why one queue takes no messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
@@ -128,6 +165,13 @@ fn list(excluded: &[ExcludedQueues]) -> String {
         text.push_str(&format!(" and {} more", excluded.len() - MAX_SHOWN));
     }
     text
+}
+
+fn so_far(attempts: &[NameServerAttempt]) -> String {
+    if attempts.is_empty() {
+        return String::new();
+    }
+    format!(": {}", describe(attempts))
 }
 
 #[cfg(test)]

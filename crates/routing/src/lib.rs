@@ -39,8 +39,9 @@ pub use self::{
     load::Occupancy,
     mapping::{CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry},
     name_server::{
-        AddressProblem, AttemptCause, NameServerAddresses, NameServerAttempt, NameServerClient,
-        NameServerError, ParseAddressesError, RouteAnswer, RouteSource,
+        AddressProblem, AttemptCause, DiscoveryError, DiscoveryStatus, NameServerAddresses,
+        NameServerAttempt, NameServerClient, NameServerDiscovery, NameServerError,
+        ParseAddressesError, RouteAnswer, RouteProgress, RouteQuestion, RouteSource,
     },
     options::{BrokerAvoidance, HealthOptions, KeyedFailover, RoutingOptions, TopicCreation},
     queue::MessageQueue,

@@ -1,6 +1,10 @@
 //! The cache of topic routes.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use dashmap::{DashMap, mapref::entry::Entry};
 use rocketmq_producer_remoting::{ConnectionPool, Message, protocol::TopicRouteData};
@@ -23,12 +27,19 @@ use crate::{
 };
 
 mod entry;
+mod pace;
 mod poll;
+mod recovery;
 mod refresh;
 mod settings;
+mod wait;
 
 pub use self::entry::TopicEntry;
-use self::settings::Settings;
+use self::{entry::Scope, pace::Pace, settings::Settings};
+
+/// Refreshes a second that were begun for a failed send or an expired route, all topics
+/// together: with a thousand topics on one broker each of them would ask otherwise.
+const BACKGROUND_PER_SECOND: u32 = 64;
 
 /// The cache of topic routes, kept fresh in the background.
 ///
@@ -55,6 +66,9 @@ struct Shared {
     pool: ConnectionPool,
     warnings: CreationWarnings,
     selector: RoundRobinSelector,
+    pace: Pace,
+    /// Whether no name server answered the last question.
+    unreachable: AtomicBool,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -117,6 +131,8 @@ impl TopicBrokerMapping {
                 pool,
                 warnings: CreationWarnings::default(),
                 selector: RoundRobinSelector::new(),
+                pace: Pace::new(BACKGROUND_PER_SECOND),
+                unreachable: AtomicBool::new(false),
                 tasks,
                 cancel,
             }),
@@ -154,22 +170,21 @@ impl TopicBrokerMapping {
                 let pause = timeout.min(self.shared.options.refresh_hint_interval);
                 if route.age(now) >= timeout && !entry.asked_within(pause, now) {
                     // Nobody waits for it.
-                    let _ = self.begin_refresh(&entry, now);
+                    self.begin_in_background(&entry, now);
                 }
                 return Ok(entry);
             }
             if let Some(error) = self.remembered_not_found(&entry, now) {
                 return Err(error);
             }
-            self.wait_for_refresh(&entry, deadline).await?;
+            self.wait_for_refresh(&entry, Scope::Options, deadline)
+                .await?;
             if entry.route().is_some() {
                 return Ok(entry);
             }
             // Removed from the cache while we waited: begin again with a new entry.
             if Instant::now() >= deadline {
-                return Err(RoutingError::DeadlineExceeded {
-                    topic: Arc::clone(entry.topic()),
-                });
+                return Err(self.late(&entry));
             }
         }
     }
@@ -302,20 +317,21 @@ impl TopicBrokerMapping {
         deadline: Instant,
     ) -> Result<Arc<RouteInfo>, RoutingError> {
         let entry = self.entry(topic, Instant::now());
-        self.wait_for_refresh(&entry, deadline).await
+        self.wait_for_refresh(&entry, Scope::Options, deadline)
+            .await
     }
 
     /// Starts a refresh in the background because a send with that route failed.
     ///
     /// Nothing happens if the route has changed since `generation` or was asked for
-    /// within [`RoutingOptions::refresh_hint_interval`]. Returns whether one is now
-    /// under way.
+    /// within [`RoutingOptions::refresh_hint_interval`], or if 64 topics were asked for in
+    /// this way within a second. Returns whether one is now under way.
     pub fn hint_refresh(&self, entry: &Arc<TopicEntry>, generation: u64, now: Instant) -> bool {
         let is_current = entry
             .route()
             .is_some_and(|route| route.generation() == generation);
         let asked_lately = entry.asked_within(self.shared.options.refresh_hint_interval, now);
-        is_current && !asked_lately && self.begin_refresh(entry, now).is_some()
+        is_current && !asked_lately && self.begin_in_background(entry, now)
     }
 
     /// Every topic with a route, sorted (`get_all_topics`).

@@ -88,6 +88,13 @@ pub struct RoutingOptions {
     /// Least time between two refreshes of one topic that failed sends asked for.
     /// Default 200 ms; zero for no bound.
     pub refresh_hint_interval: Duration,
+    /// Time between two refreshes of a topic while one of its brokers has vanished from
+    /// the route or is suspect. Default 1 s; at least 10 ms. At most 16 topics a second
+    /// are asked for, the ones used last and others in turn.
+    pub recovery_refresh_interval: Duration,
+    /// How long after such trouble began it lasts; later the topic is refreshed as any
+    /// other. Default 5 min; zero for never.
+    pub recovery_phase: Duration,
     /// Topics kept in the cache; beyond it the longest unused is dropped. Default
     /// 10 000; at least 1.
     pub max_topics: usize,
@@ -188,6 +195,21 @@ impl RoutingOptions {
         self
     }
 
+    /// Sets [`recovery_refresh_interval`](Self::recovery_refresh_interval); raised to
+    /// 10 ms.
+    #[must_use]
+    pub fn with_recovery_refresh_interval(mut self, interval: Duration) -> Self {
+        self.recovery_refresh_interval = interval.max(Self::MIN_INTERVAL);
+        self
+    }
+
+    /// Sets [`recovery_phase`](Self::recovery_phase).
+    #[must_use]
+    pub fn with_recovery_phase(mut self, phase: Duration) -> Self {
+        self.recovery_phase = phase;
+        self
+    }
+
     /// Sets [`max_topics`](Self::max_topics); raised to 1.
     #[must_use]
     pub fn with_max_topics(mut self, topics: usize) -> Self {
@@ -285,6 +307,8 @@ impl Default for RoutingOptions {
             route_retention: Duration::from_secs(600),
             unknown_topic_ttl: Duration::from_millis(500),
             refresh_hint_interval: Duration::from_millis(200),
+            recovery_refresh_interval: Duration::from_secs(1),
+            recovery_phase: Duration::from_secs(300),
             max_topics: 10_000,
             default_topic_queue_nums: 4,
             topic_creation: TopicCreation::default(),

@@ -319,6 +319,31 @@ impl RouteInfo {
         self.all_usable
     }
 
+    /// Whether both differ in nothing but age and generation.
+    pub(crate) fn says_the_same_as(&self, other: &Self) -> bool {
+        let is_same = |(one, other): (&RoutedQueue, &RoutedQueue)| {
+            let same_target = match (&one.target, &other.target) {
+                (QueueTarget::Listed(one), QueueTarget::Listed(other)) => Arc::ptr_eq(one, other),
+                (QueueTarget::Unavailable(one), QueueTarget::Unavailable(other)) => one == other,
+                (
+                    QueueTarget::Vanished { broker, since },
+                    QueueTarget::Vanished {
+                        broker: other,
+                        since: other_since,
+                    },
+                ) => Arc::ptr_eq(broker, other) && since == other_since,
+                _ => false,
+            };
+            same_target && one.queue == other.queue
+        };
+        self.kind == other.kind
+            && self.origin == other.origin
+            && self.ring.len() == other.ring.len()
+            && self.ring.iter().zip(&other.ring).all(is_same)
+            && self.excluded == other.excluded
+            && self.data == other.data
+    }
+
     pub(crate) fn confirm(&self, now: Instant) {
         let nanos = now.saturating_duration_since(self.created).as_nanos();
         self.confirmed

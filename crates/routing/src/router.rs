@@ -27,7 +27,7 @@ use crate::{
     mapping::{TopicBrokerMapping, TopicEntry},
     options::BrokerAvoidance,
     queue::MessageQueue,
-    route::{BrokerGroup, ExclusionReason, QueueTarget, RouteInfo, RoutedQueue},
+    route::{BrokerGroup, QueueTarget, RouteInfo, RoutedQueue},
     selector::{
         AsyncQueueSelector, SelectorArgument, hash_index, java_hash_code, message_hash,
         random_below,
@@ -464,7 +464,7 @@ impl MessageRouter {
             });
         };
         if route.groups().is_empty() {
-            return Err(nowhere(&route));
+            return Err(RoutingError::nowhere(&route));
         }
         Ok(route)
     }
@@ -601,7 +601,7 @@ fn routing(
     is_probe: bool,
 ) -> Result<Routing, RoutingError> {
     let Some(routed) = route.queues().get(index) else {
-        return Err(nowhere(&route));
+        return Err(RoutingError::nowhere(&route));
     };
     match routed.target() {
         QueueTarget::Listed(_) | QueueTarget::Vanished { .. } => Ok(Routing {
@@ -623,24 +623,6 @@ fn not_available(queue: &MessageQueue, reason: QueueProblem) -> RoutingError {
     RoutingError::QueueNotAvailable {
         queue: Box::new(queue.clone()),
         reason,
-    }
-}
-
-/// Why a route without a broker has none.
-#[cold]
-fn nowhere(route: &RouteInfo) -> RoutingError {
-    let topic = Arc::clone(route.topic());
-    let excluded = Arc::clone(route.excluded());
-    let lacks_master = excluded.iter().any(|entry| {
-        matches!(
-            entry.reason,
-            ExclusionReason::NoMaster | ExclusionReason::BrokerUnknown
-        )
-    });
-    if lacks_master {
-        RoutingError::NoMaster { topic, excluded }
-    } else {
-        RoutingError::NothingWritable { topic, excluded }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     broker::Broker,
     health::{BrokerHealth, BrokerRegistry},
     mapping::TopicBrokerMapping,
-    name_server::{NameServerError, RouteAnswer, RouteSource},
+    name_server::{NameServerError, RouteAnswer, RouteQuestion, RouteSource},
     options::{HealthOptions, RoutingOptions},
 };
 
@@ -129,8 +129,13 @@ impl FakeNameServer {
 
 #[async_trait]
 impl RouteSource for FakeNameServer {
-    async fn topic_route(&self, topic: &str, _: Instant) -> Result<RouteAnswer, NameServerError> {
+    async fn topic_route(
+        &self,
+        question: &RouteQuestion<'_>,
+    ) -> Result<RouteAnswer, NameServerError> {
+        let topic = question.topic;
         self.asked.fetch_add(1, Ordering::SeqCst);
+        question.progress.asked(&Arc::from("ns:1"));
         self.gate.acquire().await.unwrap().forget();
         if *self.down.lock().unwrap() {
             return Err(NameServerError::Unreachable {

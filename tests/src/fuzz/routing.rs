@@ -4,16 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use rocketmq_producer::remoting::{ConnectionOptions, ConnectionPool, Message, NoConsumer};
 use rocketmq_producer::remoting::protocol::{
     BrokerData, Permission, QueueData, TopicQueueMappingInfo, TopicRouteData,
 };
+use rocketmq_producer::remoting::{ConnectionOptions, ConnectionPool, Message, NoConsumer};
 use rocketmq_producer::routing::{
-    BrokerRegistry, HealthOptions, MessageHashSelector, NameServerError, QueueSelector, QueueTarget, RandomSelector,
-    RoundRobinSelector, RouteAnswer, RouteInfo, RouteKind, RouteSource, RoutedQueue,
-    RoutingOptions, SelectorArgument, TopicBrokerMapping,
+    BrokerRegistry, HealthOptions, MessageHashSelector, NameServerError, QueueSelector,
+    QueueTarget, RandomSelector, RoundRobinSelector, RouteAnswer, RouteInfo, RouteKind,
+    RouteQuestion, RouteSource, RoutedQueue, RoutingOptions, SelectorArgument, TopicBrokerMapping,
 };
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -233,7 +232,7 @@ struct NoSource;
 
 #[async_trait]
 impl RouteSource for NoSource {
-    async fn topic_route(&self, _: &str, _: Instant) -> Result<RouteAnswer, NameServerError> {
+    async fn topic_route(&self, _: &RouteQuestion<'_>) -> Result<RouteAnswer, NameServerError> {
         unreachable!("nothing asks for a route")
     }
 }

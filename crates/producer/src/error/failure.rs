@@ -229,8 +229,8 @@ impl SendFailure {
                 }
                 RoutingError::BrokersSuspended { .. } => "resume a broker of the topic",
                 RoutingError::DeadlineExceeded { .. } => {
-                    "check namesrv_addr: a name server there may be silent, for instance behind a \
-                     firewall; with a longer send_msg_timeout the error names it"
+                    "check namesrv_addr: the error names the address that was silent, for instance \
+                     behind a firewall"
                 }
                 _ => "check the topic's route",
             },

@@ -15,6 +15,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     error::RoutingError,
+    name_server::RouteProgress,
     route::{RouteInfo, RouteOrigin},
     selector::random_below,
 };
@@ -31,6 +32,8 @@ pub struct TopicEntry {
     topic: Arc<str>,
     created: Instant,
     route: ArcSwapOption<RouteInfo>,
+    /// The generation of the present route, told after it was stored.
+    told: watch::Sender<Option<u64>>,
     /// Position of the round robin; survives route changes.
     position: AtomicUsize,
     /// Nanoseconds after `created` of the last use.
@@ -42,9 +45,11 @@ pub struct TopicEntry {
 #[derive(Debug, Default)]
 pub(super) struct Refresh {
     /// The refresh under way, if its task still lives.
-    pub(super) flight: Option<watch::Receiver<Option<Outcome>>>,
+    pub(super) flight: Option<Flight>,
     /// When the last one began.
     pub(super) begun: Option<Instant>,
+    /// Why the last one failed; nothing once one has brought a route.
+    pub(super) failed: Option<RoutingError>,
     /// The answer "no such topic" and when it came.
     pub(super) not_found: Option<(Instant, RoutingError)>,
     /// The bytes that the present route was made from.
@@ -53,12 +58,31 @@ pub(super) struct Refresh {
     pub(super) removed: bool,
 }
 
+/// A refresh under way.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    pub(super) outcome: watch::Receiver<Option<Outcome>>,
+    pub(super) scope: Scope,
+    /// Of the question that is asked at present.
+    pub(super) progress: RouteProgress,
+}
+
+/// What a refresh does about a topic that no name server knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// What the options say.
+    Options,
+    /// Nothing: only the topic's own route is wanted.
+    OwnRoute,
+}
+
 impl TopicEntry {
     pub(super) fn new(topic: Arc<str>, now: Instant) -> Self {
         Self {
             topic,
             created: now,
             route: ArcSwapOption::empty(),
+            told: watch::Sender::new(None),
             // Producers that start together must not begin with the same queue.
             position: AtomicUsize::new(random_below(1 << 16)),
             used: AtomicU64::new(0),
@@ -77,6 +101,18 @@ impl TopicEntry {
     #[must_use]
     pub fn route(&self) -> Option<Arc<RouteInfo>> {
         self.route.load_full()
+    }
+
+    /// Waits until the route is another than that of `generation`, or is removed from
+    /// the cache. Returns at once if it is so already: a change between reading the
+    /// route and calling this is not missed.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn changed(&self, generation: u64) {
+        let mut told = self.told.subscribe();
+        // An error would mean that the sender is gone, and it lives as long as `self`.
+        let _ = told.wait_for(|told| *told != Some(generation)).await;
     }
 
     /// Starts the round robin from the first queue.
@@ -106,6 +142,20 @@ impl TopicEntry {
         begun.is_some_and(|begun| now.saturating_duration_since(begun) < interval)
     }
 
+    /// Whether a refresh is under way.
+    pub(super) fn is_asking(&self) -> bool {
+        let refresh = self.refresh();
+        refresh
+            .flight
+            .as_ref()
+            .is_some_and(|flight| flight.outcome.borrow().is_none())
+    }
+
+    /// Told of every change of the route from now on.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<u64>> {
+        self.told.subscribe()
+    }
+
     pub(super) fn refresh(&self) -> MutexGuard<'_, Refresh> {
         // No code that can panic runs under this lock; a poisoned one is still sound.
         self.refresh.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,7 +165,9 @@ impl TopicEntry {
     /// caller orders it against the removal.
     pub(super) fn store(&self, refresh: &Refresh, route: Arc<RouteInfo>) {
         if !refresh.removed {
+            let generation = route.generation();
             self.route.store(Some(route));
+            self.told.send_replace(Some(generation));
         }
     }
 
@@ -124,6 +176,7 @@ impl TopicEntry {
         refresh.removed = true;
         refresh.body = None;
         self.route.store(None);
+        self.told.send_replace(None);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rand::RngExt as _;
 use tokio::time::{Instant, sleep};
 
-use super::{TopicBrokerMapping, TopicEntry};
+use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
 use crate::{error::RoutingError, name_server::NameServerError};
 
 /// Topics that are asked for at the same time in one round.
@@ -25,7 +25,8 @@ impl TopicBrokerMapping {
         let mapping = self.clone();
         self.shared.tasks.spawn(async move {
             let cancel = mapping.shared.cancel.clone();
-            cancel.run_until_cancelled(mapping.poll()).await;
+            let work = async { tokio::join!(mapping.poll(), mapping.recover()) };
+            cancel.run_until_cancelled(work).await;
         });
     }
 
@@ -54,10 +55,10 @@ impl TopicBrokerMapping {
             let now = Instant::now();
             let flights: Vec<_> = chunk
                 .iter()
-                .filter_map(|entry| self.begin_refresh(entry, now))
+                .filter_map(|entry| self.begin_refresh(entry, Scope::Options, now))
                 .collect();
             for mut flight in flights {
-                let Ok(outcome) = flight.wait_for(Option::is_some).await else {
+                let Ok(outcome) = flight.outcome.wait_for(Option::is_some).await else {
                     continue;
                 };
                 // No use in asking for the other topics now.

@@ -54,17 +54,21 @@ impl FromStr for NameServerAddresses {
                     reason,
                 });
             }
-            if !addresses.iter().any(|known| known.as_ref() == piece) {
-                addresses.push(Arc::from(piece));
+            if addresses.iter().any(|known| known.as_ref() == piece) {
+                continue;
             }
+            // Before the list grows further: each piece is compared with all of it.
+            if addresses.len() >= Self::MAX {
+                return Err(ParseAddressesError::TooMany);
+            }
+            addresses.push(Arc::from(piece));
         }
-        match addresses.len() {
-            0 => Err(ParseAddressesError::Empty),
-            1..=Self::MAX => Ok(Self {
-                addresses: addresses.into(),
-            }),
-            given => Err(ParseAddressesError::TooMany { given }),
+        if addresses.is_empty() {
+            return Err(ParseAddressesError::Empty);
         }
+        Ok(Self {
+            addresses: addresses.into(),
+        })
     }
 }
 
@@ -97,13 +101,10 @@ pub enum ParseAddressesError {
     },
     /// There are more than [`NameServerAddresses::MAX`].
     #[error(
-        "{given} name server addresses given, at most {} are allowed",
+        "more than {} name server addresses given, the most that are allowed",
         NameServerAddresses::MAX
     )]
-    TooMany {
-        /// How many.
-        given: usize,
-    },
+    TooMany,
 }
 
 /// What is wrong with an address.
@@ -200,5 +201,25 @@ mod tests {
                 Err(ParseAddressesError::Empty)
             );
         }
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused_where_it_becomes_so() {
+        let list =
+            |count: usize| -> String { (0..count).map(|host| format!("h{host}:1;")).collect() };
+        let longest = list(NameServerAddresses::MAX);
+        let parsed: NameServerAddresses = longest.parse().unwrap();
+        assert_eq!(parsed.len(), NameServerAddresses::MAX);
+        assert!(
+            format!("{longest}{longest}")
+                .parse::<NameServerAddresses>()
+                .is_ok()
+        );
+        // What comes after the first one too many is not looked at.
+        let text = format!("{}not an address", list(NameServerAddresses::MAX + 1));
+        assert_eq!(
+            text.parse::<NameServerAddresses>(),
+            Err(ParseAddressesError::TooMany)
+        );
     }
 }

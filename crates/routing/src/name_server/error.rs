@@ -1,37 +1,40 @@
 //! How name servers fail to give a route.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rocketmq_producer_remoting::{
     ConnectError, RequestError, ResponseCode, protocol::RouteParseError,
 };
 use thiserror::Error;
 
+use super::discovery::DiscoveryError;
+
 /// Why no route came from the name servers.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum NameServerError {
-    /// The body of the answer is no route.
-    #[error("name server {address} sent no valid route")]
+    /// No address is known, and asking for some failed.
+    #[error("name server addresses could not be discovered")]
+    Discovery(#[source] Arc<DiscoveryError>),
+    /// A name server sent something that is no route, and no other sent one.
+    #[error("no valid route from the name servers: {}", describe(attempts))]
     InvalidRoute {
-        /// The name server.
+        /// The first name server that did.
         address: Arc<str>,
-        /// What is wrong with it.
-        #[source]
-        cause: Arc<RouteParseError>,
+        /// Each address that was asked and what came of it.
+        attempts: Arc<[NameServerAttempt]>,
     },
     /// There is no address to ask.
     #[error("no name server address known")]
     NoAddress,
-    /// A name server answered with a code that another address will not change.
-    #[error("name server {address} refused with {code}: {remark}")]
+    /// A name server answered with a code that is neither a route nor "no such topic",
+    /// and no other answered better.
+    #[error("refused by the name servers: {}", describe(attempts))]
     Refused {
-        /// The name server.
+        /// The first name server that did.
         address: Arc<str>,
-        /// Its code.
-        code: ResponseCode,
-        /// Its remark, possibly empty.
-        remark: Arc<str>,
+        /// Each address that was asked and what came of it.
+        attempts: Arc<[NameServerAttempt]>,
     },
     /// A name server answered that it does not know the topic, and no other knows it.
     #[error("name server {address} knows no topic {topic}")]
@@ -41,12 +44,44 @@ pub enum NameServerError {
         /// The first name server that said so.
         address: Arc<str>,
     },
-    /// No name server gave an answer that could be used.
+    /// No name server answered, or none is ready to.
     #[error("no name server reachable: {}", describe(attempts))]
     Unreachable {
-        /// Each address that was tried, in that order, and what came of it.
+        /// Each address that was asked and what came of it.
         attempts: Arc<[NameServerAttempt]>,
     },
+}
+
+impl NameServerError {
+    /// The error of a question that every address failed.
+    #[must_use]
+    pub(super) fn of(attempts: Arc<[NameServerAttempt]>) -> Self {
+        let first = |wanted: fn(&AttemptCause) -> bool| {
+            let attempt = attempts.iter().find(|attempt| wanted(&attempt.cause))?;
+            Some(Arc::clone(&attempt.address))
+        };
+        if attempts.is_empty() {
+            Self::NoAddress
+        } else if let Some(address) = first(|cause| matches!(cause, AttemptCause::Refused { .. })) {
+            Self::Refused { address, attempts }
+        } else if let Some(address) = first(|cause| matches!(cause, AttemptCause::InvalidRoute(_)))
+        {
+            Self::InvalidRoute { address, attempts }
+        } else {
+            Self::Unreachable { attempts }
+        }
+    }
+
+    /// Each address that was asked and what came of it; empty where that is not told.
+    #[must_use]
+    pub fn attempts(&self) -> &[NameServerAttempt] {
+        match self {
+            Self::InvalidRoute { attempts, .. }
+            | Self::Refused { attempts, .. }
+            | Self::Unreachable { attempts } => attempts,
+            Self::Discovery(_) | Self::NoAddress | Self::TopicNotFound { .. } => &[],
+        }
+    }
 }
 
 /// One address that was asked in vain.
@@ -59,6 +94,17 @@ pub struct NameServerAttempt {
     pub cause: AttemptCause,
 }
 
+impl NameServerAttempt {
+    /// An attempt, for name servers in tests.
+    #[must_use]
+    pub fn new(address: impl Into<Arc<str>>, cause: AttemptCause) -> Self {
+        Self {
+            address: address.into(),
+            cause,
+        }
+    }
+}
+
 /// What came of asking one address.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
@@ -66,9 +112,20 @@ pub enum AttemptCause {
     /// It could not be connected to.
     #[error(transparent)]
     Connect(ConnectError),
+    /// The body of its answer is no route.
+    #[error("no valid route: {0}")]
+    InvalidRoute(Arc<RouteParseError>),
     /// It is there but does not serve requests at the moment.
     #[error("not ready, {code}: {remark}")]
     NotReady {
+        /// Its code.
+        code: ResponseCode,
+        /// Its remark, possibly empty.
+        remark: Arc<str>,
+    },
+    /// It answered with a code that says neither route nor "no such topic".
+    #[error("refused with {code}: {remark}")]
+    Refused {
         /// Its code.
         code: ResponseCode,
         /// Its remark, possibly empty.
@@ -80,9 +137,19 @@ pub enum AttemptCause {
     /// The deadline passed before its turn.
     #[error("not asked before the deadline")]
     TooLate,
+    /// It does not know the topic.
+    #[error("knows no such topic")]
+    TopicNotFound,
+    /// It had not answered when the caller gave up.
+    #[error("no answer for {} ms", elapsed.as_millis())]
+    Waiting {
+        /// For how long.
+        elapsed: Duration,
+    },
 }
 
-fn describe(attempts: &[NameServerAttempt]) -> String {
+/// The attempts in one line.
+pub(crate) fn describe(attempts: &[NameServerAttempt]) -> String {
     let attempts: Vec<String> = attempts
         .iter()
         .map(|attempt| format!("{} ({})", attempt.address, attempt.cause))

@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    AttemptCause, NameServerAddresses, NameServerClient, NameServerError, RouteSource, fair_share,
+    AttemptCause, NameServerAddresses, NameServerClient, NameServerError, RouteQuestion,
+    RouteSource, fair_share,
 };
 
 const ROUTE: &str = r#"{"queueDatas":[],"brokerDatas":[]}"#;
@@ -24,6 +25,7 @@ const ROUTE: &str = r#"{"queueDatas":[],"brokerDatas":[]}"#;
 #[derive(Clone, Copy)]
 enum Script {
     Answer(ResponseCode, &'static str),
+    Late(Duration, &'static str),
     Silent,
 }
 
@@ -60,8 +62,9 @@ impl Servers {
         list.extend(more);
         let addresses: NameServerAddresses = list.join(";").parse().unwrap();
         let pool = ConnectionPool::new(ConnectionOptions::default(), Arc::new(NoConsumer));
-        let mut client = NameServerClient::new(&addresses, pool);
-        client.addresses = addresses.iter().map(Arc::clone).collect();
+        let client = NameServerClient::new(&addresses, pool);
+        let ordered = super::servers::Servers::unshuffled(&addresses, &client.shared.pool);
+        client.shared.servers.store(Arc::new(ordered));
         client
     }
 }
@@ -76,8 +79,13 @@ async fn serve(mut stream: TcpStream, script: Script) {
                 RequestCode::GET_ROUTEINFO_BY_TOPIC
             );
             assert_eq!(request.field("acceptStandardJsonOnly"), Some("true"));
-            let Script::Answer(code, text) = script else {
-                continue;
+            let (code, text) = match script {
+                Script::Answer(code, text) => (code, text),
+                Script::Late(pause, text) => {
+                    tokio::time::sleep(pause).await;
+                    (ResponseCode::SUCCESS, text)
+                }
+                Script::Silent => continue,
             };
             let mut answer = RemotingCommand::response(code, request.opaque, Some(text.to_owned()));
             if code == ResponseCode::SUCCESS {
@@ -93,12 +101,14 @@ async fn serve(mut stream: TcpStream, script: Script) {
     }
 }
 
-fn within(millis: u64) -> Instant {
-    Instant::now() + Duration::from_millis(millis)
+fn question(millis: u64) -> RouteQuestion<'static> {
+    RouteQuestion::new("T", Instant::now() + Duration::from_millis(millis))
 }
 
 const GOOD: Script = Script::Answer(ResponseCode::SUCCESS, ROUTE);
 const NO_TOPIC: Script = Script::Answer(ResponseCode::TOPIC_NOT_EXIST, "no topic route info");
+const GARBAGE: Script = Script::Answer(ResponseCode::SUCCESS, "<html>");
+const REFUSING: Script = Script::Answer(ResponseCode::NO_PERMISSION, "signature mismatch");
 const NOT_READY: Script = Script::Answer(ResponseCode::SYSTEM_ERROR, "name server not ready");
 
 /// An address that nothing listens on.
@@ -111,7 +121,7 @@ async fn closed_address() -> String {
 async fn a_silent_name_server_costs_its_share_and_the_next_one_is_kept() {
     let servers = Servers::start(&[Script::Silent, NOT_READY, GOOD]).await;
     let client = servers.client(&[]);
-    let answer = client.topic_route("T", within(1500)).await.unwrap();
+    let answer = client.topic_route(&question(1500)).await.unwrap();
     assert_eq!(answer.address().as_ref(), servers.addresses[2]);
     assert_eq!(answer.body(), ROUTE.as_bytes());
     assert_eq!(
@@ -119,7 +129,7 @@ async fn a_silent_name_server_costs_its_share_and_the_next_one_is_kept() {
         servers.addresses[2]
     );
     // Another silent wait would not fit into this.
-    let again = client.topic_route("T", within(400)).await.unwrap();
+    let again = client.topic_route(&question(400)).await.unwrap();
     assert_eq!(again.address(), answer.address());
 }
 
@@ -128,7 +138,7 @@ async fn with_none_reachable_each_address_and_its_cause_is_named() {
     let servers = Servers::start(&[Script::Silent, NOT_READY]).await;
     let closed = closed_address().await;
     let client = servers.client(&[&closed]);
-    let error = client.topic_route("T", within(1500)).await.unwrap_err();
+    let error = client.topic_route(&question(1500)).await.unwrap_err();
     let NameServerError::Unreachable { attempts } = &error else {
         panic!("{error:?}");
     };
@@ -144,12 +154,12 @@ async fn with_none_reachable_each_address_and_its_cause_is_named() {
 async fn one_that_does_not_know_the_topic_yet_does_not_hide_one_that_does() {
     let servers = Servers::start(&[NO_TOPIC, GOOD]).await;
     let client = servers.client(&[]);
-    assert!(client.topic_route("T", within(3000)).await.is_ok());
+    assert!(client.topic_route(&question(3000)).await.is_ok());
 
     let servers = Servers::start(&[NO_TOPIC, NOT_READY]).await;
     let error = servers
         .client(&[])
-        .topic_route("T", within(3000))
+        .topic_route(&question(3000))
         .await
         .unwrap_err();
     assert!(
@@ -160,19 +170,110 @@ async fn one_that_does_not_know_the_topic_yet_does_not_hide_one_that_does() {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_not_carried_from_address_to_address() {
-    let refusing = Script::Answer(ResponseCode::NO_PERMISSION, "signature mismatch");
-    let servers = Servers::start(&[refusing, GOOD]).await;
+async fn a_refusal_and_an_unreadable_route_do_not_keep_the_next_address_from_being_asked() {
+    let servers = Servers::start(&[REFUSING, GARBAGE, GOOD]).await;
+    let client = servers.client(&[]);
+    let answer = client.topic_route(&question(3000)).await.unwrap();
+    assert_eq!(answer.address().as_ref(), servers.addresses[2]);
+    assert_eq!(
+        client.current_address().unwrap(),
+        *answer.address(),
+        "the next question goes there at once"
+    );
+}
+
+#[tokio::test]
+async fn when_none_has_a_route_the_kind_is_the_most_telling_and_all_are_named() {
+    let servers = Servers::start(&[NOT_READY, GARBAGE, REFUSING]).await;
     let error = servers
         .client(&[])
-        .topic_route("T", within(3000))
+        .topic_route(&question(3000))
         .await
         .unwrap_err();
     assert!(
-        matches!(&error, NameServerError::Refused { code, remark, .. }
-            if *code == ResponseCode::NO_PERMISSION && remark.as_ref() == "signature mismatch"),
+        matches!(&error, NameServerError::Refused { address, .. }
+            if address.as_ref() == servers.addresses[2]),
         "{error:?}"
     );
+    let attempts = error.attempts();
+    assert!(matches!(attempts[0].cause, AttemptCause::NotReady { .. }));
+    assert!(matches!(attempts[1].cause, AttemptCause::InvalidRoute(_)));
+    assert!(
+        matches!(&attempts[2].cause, AttemptCause::Refused { code, remark }
+            if *code == ResponseCode::NO_PERMISSION && remark.as_ref() == "signature mismatch")
+    );
+    for address in &servers.addresses {
+        assert!(error.to_string().contains(address.as_str()), "{error}");
+    }
+
+    let servers = Servers::start(&[GARBAGE, NOT_READY]).await;
+    let error = servers
+        .client(&[])
+        .topic_route(&question(3000))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, NameServerError::InvalidRoute { address, .. }
+            if address.as_ref() == servers.addresses[0]),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn no_such_topic_does_not_wait_for_a_silent_name_server_until_the_deadline() {
+    let servers = Servers::start(&[Script::Silent, NO_TOPIC]).await;
+    let begun = Instant::now();
+    let error = servers
+        .client(&[])
+        .topic_route(&question(20_000))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, NameServerError::TopicNotFound { .. }));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_slow_answer_counts_although_the_next_address_was_asked() {
+    let slow = Script::Late(Duration::from_millis(700), ROUTE);
+    let servers = Servers::start(&[slow, Script::Silent]).await;
+    let client = servers.client(&[]);
+    let answer = client.topic_route(&question(20_000)).await.unwrap();
+    assert_eq!(answer.address().as_ref(), servers.addresses[0]);
+}
+
+#[tokio::test]
+async fn a_question_under_way_tells_whom_it_waits_for() {
+    let servers = Servers::start(&[Script::Silent, NOT_READY]).await;
+    let client = servers.client(&[]);
+    let question = question(20_000);
+    let progress = question.progress.clone();
+    let asking = async {
+        let early = Duration::from_millis(1000);
+        tokio::time::timeout(early, client.topic_route(&question)).await
+    };
+    assert!(asking.await.is_err(), "one address is silent");
+    let attempts = progress.attempts();
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(attempts[0].address.as_ref(), servers.addresses[0]);
+    assert!(matches!(attempts[0].cause, AttemptCause::Waiting { .. }));
+    assert!(matches!(attempts[1].cause, AttemptCause::NotReady { .. }));
+}
+
+#[tokio::test]
+async fn addresses_may_be_replaced_and_the_present_choice_stays_if_it_is_among_them() {
+    let servers = Servers::start(&[NOT_READY, GOOD, GOOD]).await;
+    let client = servers.client(&[]);
+    client.topic_route(&question(3000)).await.unwrap();
+    let [gone, chosen, other] = [0, 1, 2].map(|place| servers.addresses[place].clone());
+    assert_eq!(client.current_address().unwrap().as_ref(), chosen);
+    let list = |text: String| text.parse::<NameServerAddresses>().unwrap();
+    assert!(!client.set_addresses(&list(format!("{other};{chosen};{gone}"))));
+    assert!(client.set_addresses(&list(format!("{other};{chosen};new:1"))));
+    assert_eq!(client.current_address().unwrap().as_ref(), chosen);
+    assert!(client.addresses().iter().all(|known| **known != *gone));
+    assert!(client.set_addresses(&list(other.clone())));
+    let answer = client.topic_route(&question(3000)).await.unwrap();
+    assert_eq!(answer.address().as_ref(), other);
 }
 
 #[test]

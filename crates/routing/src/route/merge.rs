@@ -106,7 +106,9 @@ fn missing(news: &News<'_>, generation: u64) -> RouteInfo {
         ring,
         excluded: Vec::new(),
     };
-    RouteInfo::new(parts, news.now)
+    // As old as what it was made from: nobody has confirmed it.
+    let fetched = news.old.map_or(news.now, RouteInfo::fetched_at);
+    RouteInfo::new(parts, fetched)
 }
 
 /// A listed queue with its broker; one without master inherits the last broker.

@@ -1,0 +1,132 @@
+//! Waiting for a topic that does not exist yet, and for routes newer than the cached.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt as _;
+use tokio::time::{Instant, sleep_until};
+
+use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
+use crate::{
+    error::RoutingError,
+    route::{RouteInfo, RouteOrigin},
+};
+
+/// Pauses between two questions for a topic that is waited for.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl TopicBrokerMapping {
+    /// Waits until the topic exists and has a broker to send to.
+    ///
+    /// It asks at once, and then again after pauses that grow from 100 ms to 1 s and are
+    /// jittered. Callers that wait for the same topic share the questions. Only the
+    /// topic's own route counts: that of `TBW102`, by which brokers create topics with
+    /// the first message, is neither asked for nor accepted, whatever
+    /// [`RoutingOptions::topic_creation`](crate::RoutingOptions::topic_creation) says.
+    /// Where topics are to be created that way there is nothing to wait for: send.
+    ///
+    /// # Errors
+    /// At the deadline, what stood in the way last: [`RoutingError::NameServer`],
+    /// [`RoutingError::TopicNotFound`], [`RoutingError::NothingWritable`] or
+    /// [`RoutingError::NoMaster`], and [`RoutingError::DeadlineExceeded`] if the first
+    /// question was not answered until then. [`RoutingError::Closed`] at once.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn wait_for_topic(
+        &self,
+        topic: &str,
+        deadline: Instant,
+    ) -> Result<Arc<TopicEntry>, RoutingError> {
+        let mut pause = FIRST_PAUSE;
+        let mut last = None;
+        loop {
+            let now = Instant::now();
+            let entry = self.entry(topic, now);
+            entry.touch(now);
+            // Before the look at the route, so that no change after it is missed.
+            let mut told = entry.subscribe();
+            if is_ready(&entry) {
+                return Ok(entry);
+            }
+            // Another caller's answer will do if it is fresh.
+            if entry.asked_within(pause, now) && !entry.is_asking() {
+                last = entry.refresh().failed.clone().or(last);
+            } else {
+                match self
+                    .wait_for_refresh(&entry, Scope::OwnRoute, deadline)
+                    .await
+                {
+                    Ok(_) => last = None,
+                    Err(RoutingError::Closed) => return Err(RoutingError::Closed),
+                    Err(late @ RoutingError::DeadlineExceeded { .. }) => {
+                        last.get_or_insert(late);
+                    }
+                    Err(error) => last = Some(error),
+                }
+                if is_ready(&entry) {
+                    return Ok(entry);
+                }
+            }
+            if let Some(route) = entry.route()
+                && route.origin() == RouteOrigin::Topic
+                && last.is_none()
+            {
+                last = Some(RoutingError::nowhere(&route));
+            }
+            if Instant::now() >= deadline {
+                return Err(last.unwrap_or_else(|| self.late(&entry)));
+            }
+            let wait = pause.mul_f64(1.0 - 0.2 * rand::rng().random::<f64>());
+            let until = deadline.min(Instant::now() + wait);
+            tokio::select! {
+                () = sleep_until(until) => {}
+                _ = told.changed() => {}
+                () = self.shared.cancel.cancelled() => return Err(RoutingError::Closed),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The route as a name server tells it now, for a caller who found that the cached
+    /// one lacks something ([`RoutingError::may_be_outdated`]), such as a queue that was
+    /// added a moment ago.
+    ///
+    /// A route that was confirmed less than
+    /// [`RoutingOptions::refresh_hint_interval`](crate::RoutingOptions::refresh_hint_interval)
+    /// ago is returned as it is, and so is a failure as recent: sends to a queue that
+    /// does not exist ask no more often than that.
+    ///
+    /// # Errors
+    /// As [`topic`](Self::topic). The cached route stays as it was then.
+    ///
+    /// # Cancel safety
+    /// Safe: the refresh goes on.
+    pub async fn newer_route(
+        &self,
+        entry: &Arc<TopicEntry>,
+        deadline: Instant,
+    ) -> Result<Arc<RouteInfo>, RoutingError> {
+        let now = Instant::now();
+        let bound = self.shared.options.refresh_hint_interval;
+        if let Some(route) = entry.route()
+            && route.age(now) < bound
+        {
+            return Ok(route);
+        }
+        if entry.asked_within(bound, now)
+            && !entry.is_asking()
+            && let Some(error) = entry.refresh().failed.clone()
+        {
+            return Err(error);
+        }
+        self.wait_for_refresh(entry, Scope::Options, deadline).await
+    }
+}
+
+/// Whether the topic's own route names a broker.
+fn is_ready(entry: &TopicEntry) -> bool {
+    entry
+        .route()
+        .is_some_and(|route| route.origin() == RouteOrigin::Topic && !route.groups().is_empty())
+}

@@ -1,0 +1,116 @@
+//! The present list of name servers and the choice among them.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use rand::seq::SliceRandom as _;
+use rocketmq_producer_remoting::{ConnectionPool, Endpoint};
+
+use super::addresses::NameServerAddresses;
+
+/// One name server.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) address: Arc<str>,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Server {
+    fn new(address: &Arc<str>, pool: &ConnectionPool) -> Self {
+        Self {
+            address: Arc::clone(address),
+            endpoint: pool.endpoint(address),
+        }
+    }
+}
+
+/// A list of name servers; changes of the list make a new one.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    list: Box<[Server]>,
+    /// The place to begin at.
+    current: AtomicUsize,
+}
+
+impl Servers {
+    /// The addresses in random order.
+    pub(super) fn new(addresses: &NameServerAddresses, pool: &ConnectionPool) -> Self {
+        let mut servers = Self::unshuffled(addresses, pool);
+        servers.list.shuffle(&mut rand::rng());
+        servers
+    }
+
+    pub(super) fn unshuffled(addresses: &NameServerAddresses, pool: &ConnectionPool) -> Self {
+        let servers = addresses.iter().map(|address| Server::new(address, pool));
+        Self::in_order(servers.collect())
+    }
+
+    fn in_order(list: Vec<Server>) -> Self {
+        Self {
+            list: list.into(),
+            current: AtomicUsize::new(0),
+        }
+    }
+
+    /// The list with these addresses: those known first, in their order and beginning
+    /// with the present choice, then the new ones in random order. Nothing if it is the
+    /// same set.
+    pub(super) fn replaced(
+        &self,
+        addresses: &NameServerAddresses,
+        pool: &ConnectionPool,
+    ) -> Option<Self> {
+        let is_wanted = |server: &Server| addresses.iter().any(|wanted| *wanted == server.address);
+        let mut list: Vec<Server> = self
+            .in_turn()
+            .map(|(_, server)| server.clone())
+            .filter(is_wanted)
+            .collect();
+        let kept = list.len();
+        if kept == self.len() && kept == addresses.len() {
+            return None;
+        }
+        for address in addresses.iter() {
+            if !self.list.iter().any(|known| known.address == *address) {
+                list.push(Server::new(address, pool));
+            }
+        }
+        if let Some(new) = list.get_mut(kept..) {
+            new.shuffle(&mut rand::rng());
+        }
+        Some(Self::in_order(list))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&Server> {
+        self.list.get(place)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Server> {
+        self.list.iter()
+    }
+
+    /// The servers with their places, in the order in which they are asked.
+    pub(super) fn in_turn(&self) -> std::vec::IntoIter<(usize, &Server)> {
+        let current = self.current.load(Ordering::Relaxed);
+        let mut turn: Vec<_> = self.list.iter().enumerate().collect();
+        let middle = current.checked_rem(turn.len()).unwrap_or(0);
+        turn.rotate_left(middle);
+        turn.into_iter()
+    }
+
+    /// Begins with this place from now on.
+    pub(super) fn stay_at(&self, place: usize) {
+        self.current.store(place, Ordering::Relaxed);
+    }
+
+    /// Begins with the next place from now on.
+    pub(super) fn go_on(&self) {
+        self.current.fetch_add(1, Ordering::Relaxed);
+    }
+}
