@@ -14,6 +14,8 @@ mod options;
 mod outgoing;
 mod pending;
 mod shared;
+mod sign;
+mod silence;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -33,8 +35,10 @@ pub use self::handler::{ConnectionHandler, NoConsumer};
 pub use self::options::ConnectionOptions;
 use self::pending::Completion;
 use self::shared::{Shared, Submitted};
-pub(crate) use self::stats::Counters;
+pub(crate) use self::sign::{Observer, Sign, Watch};
+pub(crate) use self::silence::SilenceLimit;
 pub use self::stats::NetworkStats;
+pub(crate) use self::stats::{Counters, count};
 use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand, RequestMode};
 use crate::frame::{Frame, FrameError};
@@ -134,20 +138,22 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        Self::with_counters(stream, peer, options, handler, Arc::default())
+        Self::watched(stream, peer, options, handler, Arc::default(), None)
     }
 
-    pub(crate) fn with_counters<S>(
+    /// Takes over a stream of a pool, which counts and watches.
+    pub(crate) fn watched<S>(
         stream: S,
         peer: Arc<str>,
         options: &ConnectionOptions,
         handler: Arc<dyn ConnectionHandler>,
         counters: Arc<Counters>,
+        watch: Option<Watch>,
     ) -> (Self, impl Future<Output = CloseReason> + Send + use<S>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
-        let shared = Arc::new(Shared::new(peer, options, counters));
+        let shared = Arc::new(Shared::new(peer, options, counters, watch));
         let limit = options.frame_limit();
         let driver = driver::drive(stream, Arc::clone(&shared), handler, limit);
         let handle = Arc::new(Handle { shared });
@@ -165,6 +171,21 @@ impl Connection {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.handle.shared.is_open()
+    }
+
+    /// Whether the peer has sent a frame that is no GO_AWAY.
+    pub(crate) fn heard(&self) -> bool {
+        self.handle.shared.heard()
+    }
+
+    /// Why it takes no new requests, if so.
+    pub(crate) fn end(&self) -> Option<Arc<CloseReason>> {
+        self.handle.shared.refusal()
+    }
+
+    /// How many handles there are.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.handle)
     }
 
     /// Requests that wait for an answer.

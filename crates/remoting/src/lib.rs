@@ -4,13 +4,17 @@ mod byte_size;
 mod code;
 pub mod command;
 mod connection;
+mod connectivity;
 mod delivery;
+mod dialer;
 mod frame;
 mod header;
 mod host;
 pub mod message;
 mod pool;
 pub mod protocol;
+#[doc(hidden)]
+pub mod random;
 mod response_class;
 
 pub use byte_size::{ByteSize, ByteSizeError};
@@ -20,7 +24,9 @@ pub use connection::{
     CloseReason, ConnectError, ConnectFailure, Connection, ConnectionHandler, ConnectionOptions,
     NetworkStats, NoConsumer, RequestError, RequestFailure, Response,
 };
+pub use connectivity::{Connectivity, SuspectCause};
 pub use delivery::Delivery;
+pub use dialer::{Dialer, TcpDialer, Transport};
 pub use frame::{
     Frame, FrameDecoder, FrameError, FrameReadError, HeaderEncoding, MAX_FRAME_LENGTH,
     ParseHeaderEncodingError, decode_frame,
@@ -28,5 +34,5 @@ pub use frame::{
 pub use header::{FieldSink, NoFields, RequestHeader};
 pub use host::host_address;
 pub use message::{Message, MessageError};
-pub use pool::{ConnectionPool, Endpoint};
+pub use pool::{ConnectionPool, Endpoint, EndpointHold};
 pub use response_class::{HealthEffect, ResponseClass, RetryRule};

@@ -2,6 +2,9 @@
 
 mod backoff;
 mod endpoint;
+mod hold;
+mod link;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +19,11 @@ use tokio_util::task::TaskTracker;
 
 pub use self::endpoint::Endpoint;
 use self::endpoint::Environment;
+pub use self::hold::EndpointHold;
 use crate::connection::{
     ConnectError, Connection, ConnectionHandler, ConnectionOptions, Counters, NetworkStats,
 };
+use crate::dialer::{Dialer, TcpDialer};
 
 /// A pool of connections, one per address. Clones share it.
 ///
@@ -49,12 +54,23 @@ impl fmt::Debug for ConnectionPool {
 }
 
 impl ConnectionPool {
-    /// An empty pool. Does no I/O.
+    /// An empty pool of TCP connections. Does no I/O.
     pub fn new(options: ConnectionOptions, handler: Arc<dyn ConnectionHandler>) -> Self {
+        Self::with_dialer(options, handler, Arc::new(TcpDialer))
+    }
+
+    /// An empty pool whose connections `dialer` opens: through a proxy, with TLS, or to a simulated
+    /// peer. Does no I/O.
+    pub fn with_dialer(
+        options: ConnectionOptions,
+        handler: Arc<dyn ConnectionHandler>,
+        dialer: Arc<dyn Dialer>,
+    ) -> Self {
         let cancel = CancellationToken::new();
         let environment = Arc::new(Environment {
             options,
             handler,
+            dialer,
             counters: Arc::new(Counters::default()),
             tracker: TaskTracker::new(),
             closing: cancel.child_token(),
@@ -110,15 +126,41 @@ impl ConnectionPool {
             .collect()
     }
 
-    /// Drops the addresses that `keep` rejects and closes their connections.
+    /// Closes the connections of addresses that `keep` rejects, and drops the addresses. One whose
+    /// [`Endpoint`] someone still has stays, without a connection until one is asked for.
     pub fn retain_addresses(&self, keep: impl Fn(&str) -> bool) {
-        self.inner.endpoints.retain(|address, endpoint| {
-            let keep = keep(address);
-            if !keep {
+        for endpoint in self.endpoints() {
+            if !keep(endpoint.address()) {
                 endpoint.close();
+                self.drop_unshared(&endpoint);
             }
-            keep
-        });
+        }
+    }
+
+    /// Drops the addresses that nobody [holds](Endpoint::hold) and whose connection no caller uses,
+    /// and closes their connections. One whose [`Endpoint`] someone still has stays, without a
+    /// connection until one is asked for.
+    pub fn prune(&self) {
+        for endpoint in self.endpoints() {
+            if endpoint.release_unused() {
+                self.drop_unshared(&endpoint);
+            }
+        }
+    }
+
+    /// All endpoints, so that none of the map's locks is held while they are dealt with.
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoints = self.inner.endpoints.iter();
+        endpoints.map(|endpoint| endpoint.clone()).collect()
+    }
+
+    /// Takes an endpoint out of the pool, unless someone may still use it: there is never more than
+    /// one for an address.
+    fn drop_unshared(&self, endpoint: &Endpoint) {
+        // The pool's handle and this one. No other can appear while the map is locked here.
+        self.inner
+            .endpoints
+            .remove_if(endpoint.address(), |_, endpoint| endpoint.is_shared_by(2));
     }
 
     /// Counters over all connections of the pool.
@@ -137,7 +179,7 @@ impl ConnectionPool {
         let environment = &self.inner.environment;
         environment.tracker.close();
         environment.closing.cancel();
-        for endpoint in &self.inner.endpoints {
+        for endpoint in self.endpoints() {
             endpoint.close();
         }
         let ended = tokio::time::timeout(patience, environment.tracker.wait()).await;

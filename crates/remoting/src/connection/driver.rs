@@ -62,6 +62,7 @@ where
         frame_limit,
         incoming: BytesMut::new(),
         answers: Vec::new(),
+        served: false,
         batch: Outgoing::default(),
         wakers: Vec::new(),
         timer: None,
@@ -93,6 +94,8 @@ struct Driver<S> {
     incoming: BytesMut,
     /// Answers of one turn, completed together.
     answers: Vec<(CommandHead, Frame)>,
+    /// The server has sent a request of its own in this turn.
+    served: bool,
     /// Bytes being written.
     batch: Outgoing,
     /// Owners of requests that were completed in this turn.
@@ -143,7 +146,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                     count(&self.shared.counters.bytes_read, bytes);
                     let cut = self.cut_frames();
                     // Answers that came before a bad frame are still good.
-                    self.shared.complete(&mut self.answers, &mut self.wakers);
+                    let served = std::mem::take(&mut self.served);
+                    self.shared
+                        .complete(&mut self.answers, served, &mut self.wakers);
                     cut.map_err(CloseReason::Protocol)?;
                 }
                 Poll::Ready(Err(error)) => return Err(CloseReason::Io(Arc::new(error))),
@@ -163,6 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.answers.push((head, frame));
             } else {
                 self.serve(frame)?;
+                self.served = true;
             }
         }
         count(&self.shared.counters.frames_read, frames);
@@ -232,7 +238,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if timer.deadline() != deadline {
+        // A timer that comes too early is left alone: one needless turn is cheaper than to set it
+        // anew with every answer.
+        if timer.is_elapsed() || deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
         }
         if timer.as_mut().poll(cx).is_ready() {

@@ -133,6 +133,9 @@ pub enum ConnectFailure {
     /// so that one dial can be told from several.
     #[error("no answer within the connect timeout of {0:?}")]
     TimedOut(Arc<Duration>),
+    /// The last connection ended before the peer had answered anything on it.
+    #[error("the last connection ended at once: {0}")]
+    EndedAtOnce(Arc<CloseReason>),
     /// An attempt failed a moment ago; the address is not dialled again before the pause ends.
     #[error("{cause} (next attempt in {retry_in:?})")]
     BackingOff {

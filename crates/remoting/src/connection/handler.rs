@@ -1,8 +1,11 @@
 //! What the user of a connection does with requests that the server sends.
 
+use bytes::Bytes;
+
 use super::Connection;
 use crate::code::{RequestCode, ResponseCode};
 use crate::command::RemotingCommand;
+use crate::connectivity::Connectivity;
 
 /// Handles the requests a server sends on its own (Java: `ClientRemotingProcessor`).
 ///
@@ -21,6 +24,19 @@ pub trait ConnectionHandler: Send + Sync + 'static {
     /// Told of each connection a pool has opened, before any caller gets it.
     fn connected(&self, connection: &Connection) {
         let _ = connection;
+    }
+
+    /// The body of the `HEART_BEAT` request by which a pool asks a silent peer for a sign of life.
+    /// The default is `{}`; a producer gives its own heartbeat, so that the broker knows it on the
+    /// new connection too.
+    fn probe_body(&self) -> Bytes {
+        Bytes::from_static(b"{}")
+    }
+
+    /// Told when the connectivity of an address in a pool has changed, in order and outside of the
+    /// pool's locks. A change that was undone before it could be told is left out.
+    fn connectivity_changed(&self, address: &str, connectivity: Connectivity) {
+        let _ = (address, connectivity);
     }
 }
 

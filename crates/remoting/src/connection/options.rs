@@ -35,12 +35,32 @@ pub struct ConnectionOptions {
     /// Idle time after which the operating system probes the peer. Default 30 s; `None` turns
     /// probing off.
     pub tcp_keepalive: Option<Duration>,
+    /// Time after which the operating system gives a connection up whose bytes the peer does not
+    /// confirm. Default 20 s, at least 1 ms; `None` leaves it to the system (on Linux about 15
+    /// minutes). Has an effect on Linux and Android only.
+    pub tcp_user_timeout: Option<Duration>,
     /// Pause after the first failed dial of an address; it doubles with each further failure up to
-    /// [`max_redial_pause`](Self::max_redial_pause), each drawn from the upper half of its range.
-    /// Default 50 ms.
+    /// [`recovery_interval`](Self::recovery_interval), and once the address has been away for
+    /// [`recovery_phase`](Self::recovery_phase), up to
+    /// [`max_redial_pause`](Self::max_redial_pause). Each is drawn from the upper half of its
+    /// range. Default 50 ms, at least 1 ms.
     pub redial_pause: Duration,
-    /// Longest pause between two dials of one address. Default 3 s.
+    /// Longest pause between two dials of one address. Default 30 s. An address that callers ask
+    /// for is dialled every 3 s at least.
     pub max_redial_pause: Duration,
+    /// How long a peer may leave requests without any answer before it counts as
+    /// [`Silent`](crate::SuspectCause::Silent). Also how long a dial may go unanswered before the
+    /// address counts as [`DialSlow`](crate::SuspectCause::DialSlow). Default 200 ms, at least
+    /// 1 ms. Where an address begins;
+    /// [`Endpoint::set_silence_limit`](crate::Endpoint::set_silence_limit) adapts it.
+    pub silence_limit: Duration,
+    /// Time between two attempts to win a suspect address back while it is held: a dial, or a
+    /// request for a sign of life. Default 1 s, at least 10 ms; each is drawn from the upper half
+    /// of its range.
+    pub recovery_interval: Duration,
+    /// How long attempts follow at [`recovery_interval`](Self::recovery_interval); after that they
+    /// follow at [`max_redial_pause`](Self::max_redial_pause). Default 5 minutes.
+    pub recovery_phase: Duration,
 }
 
 impl Default for ConnectionOptions {
@@ -53,7 +73,11 @@ impl Default for ConnectionOptions {
             max_unsent: ByteSize::mib(4),
             tcp_keepalive: Some(Duration::from_secs(30)),
             redial_pause: Duration::from_millis(50),
-            max_redial_pause: Duration::from_secs(3),
+            tcp_user_timeout: Some(Duration::from_secs(20)),
+            max_redial_pause: Duration::from_secs(30),
+            silence_limit: Duration::from_millis(200),
+            recovery_interval: Duration::from_secs(1),
+            recovery_phase: Duration::from_secs(300),
         }
     }
 }
@@ -112,6 +136,29 @@ impl ConnectionOptions {
     pub const fn with_redial_pause(mut self, first: Duration, longest: Duration) -> Self {
         self.redial_pause = first;
         self.max_redial_pause = longest;
+        self
+    }
+
+    /// Sets [`tcp_user_timeout`](Self::tcp_user_timeout).
+    #[must_use]
+    pub const fn with_tcp_user_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.tcp_user_timeout = timeout;
+        self
+    }
+
+    /// Sets [`silence_limit`](Self::silence_limit).
+    #[must_use]
+    pub const fn with_silence_limit(mut self, limit: Duration) -> Self {
+        self.silence_limit = limit;
+        self
+    }
+
+    /// Sets [`recovery_interval`](Self::recovery_interval) and
+    /// [`recovery_phase`](Self::recovery_phase).
+    #[must_use]
+    pub const fn with_recovery(mut self, interval: Duration, phase: Duration) -> Self {
+        self.recovery_interval = interval;
+        self.recovery_phase = phase;
         self
     }
 

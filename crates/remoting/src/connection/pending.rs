@@ -35,6 +35,9 @@ struct Waiting {
     frame_start: u64,
     deadline: Instant,
     waker: Option<Waker>,
+    /// Left unanswered it shows that the peer is silent: a two-way request that has not shown it
+    /// before.
+    asks: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,8 @@ pub(super) struct Pending {
     next: u32,
     occupied: usize,
     waiting: usize,
+    /// Those among them that do not ask.
+    excused: usize,
     limit: usize,
     /// No deadline lies before this; it may be too early, since answered requests stay counted.
     earliest: Option<Instant>,
@@ -92,6 +97,7 @@ impl Pending {
             next: 0,
             occupied: 0,
             waiting: 0,
+            excused: 0,
             limit,
             earliest: None,
         }
@@ -113,8 +119,9 @@ impl Pending {
         Ok(self.next as i32)
     }
 
-    /// Enters the request that was numbered by [`reserve`](Self::reserve).
-    pub(super) fn insert(&mut self, frame_start: u64, deadline: Instant) {
+    /// Enters the request that was numbered by [`reserve`](Self::reserve); `asks` says that the
+    /// peer is to answer it.
+    pub(super) fn insert(&mut self, frame_start: u64, deadline: Instant, asks: bool) {
         let opaque = self.next;
         self.next = opaque.wrapping_add(1) & OPAQUE_MASK;
         *self.slot_mut(opaque) = Slot {
@@ -123,8 +130,12 @@ impl Pending {
                 frame_start,
                 deadline,
                 waker: None,
+                asks,
             }),
         };
+        if !asks {
+            self.excused = self.excused.saturating_add(1);
+        }
         self.occupied = self.occupied.saturating_add(1);
         self.waiting = self.waiting.saturating_add(1);
         if self.earliest.is_none_or(|earliest| deadline < earliest) {
@@ -167,7 +178,12 @@ impl Pending {
         let was = std::mem::replace(&mut slot.state, State::Free);
         match was {
             State::Free => return,
-            State::Waiting(_) => self.waiting = self.waiting.saturating_sub(1),
+            State::Waiting(waiting) => {
+                self.waiting = self.waiting.saturating_sub(1);
+                if !waiting.asks {
+                    self.excused = self.excused.saturating_sub(1);
+                }
+            }
             State::Done(_) => {}
         }
         self.occupied = self.occupied.saturating_sub(1);
@@ -180,8 +196,12 @@ impl Pending {
         match &mut slot.state {
             State::Waiting(waiting) if slot.opaque == opaque => {
                 let waker = waiting.waker.take();
+                let asked = waiting.asks;
                 slot.state = State::Done(outcome);
                 self.waiting = self.waiting.saturating_sub(1);
+                if !asked {
+                    self.excused = self.excused.saturating_sub(1);
+                }
                 Matched::Completed(waker)
             }
             State::Free | State::Waiting(_) | State::Done(_) => Matched::Nobody,
@@ -205,6 +225,9 @@ impl Pending {
                 continue;
             };
             if waiting.deadline <= now {
+                if !waiting.asks {
+                    self.excused = self.excused.saturating_sub(1);
+                }
                 wakers.extend(waiting.waker.take());
                 slot.state = State::Done(Err(error.clone()));
                 expired = expired.saturating_add(1);
@@ -242,7 +265,23 @@ impl Pending {
             slot.state = State::Done(Err(error));
         }
         self.waiting = 0;
+        self.excused = 0;
         self.earliest = None;
+    }
+
+    /// Whether a request waits that shows a silent peer by staying unanswered.
+    pub(super) fn is_asking(&self) -> bool {
+        self.waiting > self.excused
+    }
+
+    /// The requests that wait have shown that the peer is silent; they do not show it again.
+    pub(super) fn excuse(&mut self) {
+        for slot in &mut self.slots {
+            if let State::Waiting(waiting) = &mut slot.state {
+                waiting.asks = false;
+            }
+        }
+        self.excused = self.waiting;
     }
 
     /// A time before which no request expires. It may be the deadline of a request that has long
@@ -315,7 +354,7 @@ mod tests {
 
     fn insert(pending: &mut Pending, start: u64, deadline: Instant) -> i32 {
         let opaque = pending.reserve().unwrap();
-        pending.insert(start, deadline);
+        pending.insert(start, deadline, true);
         opaque
     }
 
@@ -441,6 +480,30 @@ mod tests {
             pending.next_deadline(),
             Some(start + Duration::from_secs(2))
         );
+    }
+
+    #[tokio::test]
+    async fn only_two_way_requests_that_were_not_counted_yet_ask() {
+        let mut pending = Pending::new(100);
+        let later = Instant::now() + Duration::from_secs(3);
+        let oneway = pending.reserve().unwrap();
+        pending.insert(0, later, false);
+        assert!(!pending.is_asking());
+        let first = insert(&mut pending, 0, later);
+        assert!(pending.is_asking());
+        pending.excuse();
+        assert!(!pending.is_asking());
+        let second = insert(&mut pending, 0, later);
+        assert!(pending.is_asking());
+        pending.remove(oneway);
+        pending.complete(first, answer(first));
+        assert!(pending.is_asking());
+        pending.complete(second, answer(second));
+        assert!(!pending.is_asking());
+        insert(&mut pending, 0, later);
+        pending.excuse();
+        pending.expire(later, &timeout(), &mut Vec::new());
+        assert_eq!((pending.waiting(), pending.excused), (0, 0));
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::error::{CloseReason, RequestError, RequestFailure};
 use super::outgoing::Outgoing;
 use super::pending::{Completion, Matched, Outcome, Pending};
+use super::sign::{Sign, Watch};
+use super::silence::Silence;
 use super::stats::{Counters, count};
 use super::{ConnectionOptions, Response};
 use crate::code::ResponseCode;
@@ -34,12 +36,17 @@ pub(super) struct Shared {
     max_unsent: usize,
     /// Copy of "state.phase is open", so that asking costs no lock.
     open: AtomicBool,
+    /// The peer has sent a frame that is no GO_AWAY.
+    heard: AtomicBool,
+    /// Who is told about the peer.
+    watch: Option<Watch>,
     state: Mutex<State>,
 }
 
 struct State {
     phase: Phase,
     pending: Pending,
+    silence: Silence,
     outgoing: Outgoing,
     /// Bytes ever appended, hence where the next frame begins in the stream.
     appended: u64,
@@ -73,6 +80,19 @@ enum Phase {
     Distrusted(FrameError),
 }
 
+impl Phase {
+    /// Why no request is taken, if so.
+    fn refusal(&self) -> Option<Arc<CloseReason>> {
+        match self {
+            Self::Open => None,
+            Self::Draining => Some(Arc::new(CloseReason::GoAway)),
+            Self::Closing { reason, .. } => Some(Arc::new(reason.clone())),
+            Self::Closed(reason) => Some(Arc::clone(reason)),
+            Self::Distrusted(error) => Some(Arc::new(CloseReason::Protocol(error.clone()))),
+        }
+    }
+}
+
 /// Whether a request found room.
 pub(super) enum Submitted {
     Entered(i32),
@@ -96,6 +116,7 @@ impl Shared {
         peer: Arc<str>,
         options: &ConnectionOptions,
         counters: Arc<Counters>,
+        watch: Option<Watch>,
     ) -> Self {
         let max_pending = options.max_pending.max(1);
         Self {
@@ -106,9 +127,12 @@ impl Shared {
             max_pending,
             max_unsent: options.max_unsent.as_usize(),
             open: AtomicBool::new(true),
+            heard: AtomicBool::new(false),
+            watch,
             state: Mutex::new(State {
                 phase: Phase::Open,
                 pending: Pending::new(max_pending),
+                silence: Silence::default(),
                 outgoing: Outgoing::default(),
                 appended: 0,
                 written: 0,
@@ -130,6 +154,14 @@ impl Shared {
         self.open.load(Ordering::Acquire)
     }
 
+    pub(super) fn heard(&self) -> bool {
+        self.heard.load(Ordering::Acquire)
+    }
+
+    pub(super) fn refusal(&self) -> Option<Arc<CloseReason>> {
+        self.lock().phase.refusal()
+    }
+
     pub(super) fn pending(&self) -> usize {
         self.lock().pending.waiting()
     }
@@ -148,14 +180,7 @@ impl Shared {
     ) -> Result<Submitted, RequestError> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let reason = match &state.phase {
-            Phase::Open => None,
-            Phase::Draining => Some(Arc::new(CloseReason::GoAway)),
-            Phase::Closing { reason, .. } => Some(Arc::new(reason.clone())),
-            Phase::Closed(reason) => Some(Arc::clone(reason)),
-            Phase::Distrusted(error) => Some(Arc::new(CloseReason::Protocol(error.clone()))),
-        };
-        if let Some(reason) = reason {
+        if let Some(reason) = state.phase.refusal() {
             let failure = RequestFailure::ConnectionLost(reason);
             return Err(self.error(Delivery::NotSent, failure));
         }
@@ -173,7 +198,8 @@ impl Shared {
         encode_request(header, opaque, mode, self.encoding, body.len(), tail)
             .map_err(|error| self.error(Delivery::NotSent, RequestFailure::Frame(error)))?;
         let frame = state.outgoing.append_body(before, body);
-        state.pending.insert(state.appended, deadline);
+        let asks = mode == RequestMode::TwoWay;
+        state.pending.insert(state.appended, deadline, asks);
         state.appended = state.appended.saturating_add(frame as u64);
         if mode == RequestMode::OneWay {
             state.oneway_ends.push_back((state.appended, opaque));
@@ -255,15 +281,31 @@ impl Shared {
         state.appended = state.appended.saturating_add(frame as u64);
     }
 
-    /// Gives answers to the requests they belong to, all under one lock.
+    /// Gives answers to the requests they belong to, all under one lock. `served` says that the
+    /// peer also sent requests of its own.
     pub(super) fn complete(
         &self,
         answers: &mut Vec<(CommandHead, Frame)>,
+        served: bool,
         wakers: &mut Vec<Waker>,
     ) {
+        if answers.is_empty() && !served {
+            return;
+        }
         let mut unmatched = 0_usize;
         let mut leaving = false;
+        let proof = served
+            || answers
+                .iter()
+                .any(|(head, _)| head.code != ResponseCode::GO_AWAY.0);
         let mut state = self.lock();
+        let mut is_news = state.silence.heard();
+        if proof && !self.heard.load(Ordering::Relaxed) {
+            // Before GO_AWAY closes the connection to new requests: whoever sees it closed also
+            // sees that it was good.
+            self.heard.store(true, Ordering::Release);
+            is_news = true;
+        }
         for (head, frame) in answers.drain(..) {
             if head.code == ResponseCode::GO_AWAY.0 {
                 count(&self.counters.go_aways, 1);
@@ -280,7 +322,11 @@ impl Shared {
             }
         }
         drop(state);
+        if is_news && proof {
+            self.tell(Sign::Heard);
+        }
         if leaving {
+            self.tell(Sign::Leaving);
             // Those who wait for room can go elsewhere at once.
             self.room.notify_waiters();
         }
@@ -309,11 +355,28 @@ impl Shared {
         }
     }
 
-    /// Ends requests that reached their deadline.
+    /// Ends requests that reached their deadline, and notes if the peer has been silent for long.
     pub(super) fn expire(&self, now: Instant, wakers: &mut Vec<Waker>) {
         let error = self.error(Delivery::Unknown, RequestFailure::DeadlineExceeded);
-        let expired = self.lock().pending.expire(now, &error, wakers);
+        let mut state = self.lock();
+        let is_silent =
+            (self.watch.as_ref()).is_some_and(|watch| state.silence.begins(now, watch.limit.get()));
+        if is_silent {
+            state.pending.excuse();
+        }
+        let expired = state.pending.expire(now, &error, wakers);
+        drop(state);
         count(&self.counters.timeouts, expired);
+        if is_silent {
+            count(&self.counters.silences, 1);
+            self.tell(Sign::Silent);
+        }
+    }
+
+    fn tell(&self, sign: Sign) {
+        if let Some(watch) = &self.watch {
+            watch.observer.noticed(sign);
+        }
     }
 
     /// Looks for work: moves unsent bytes into `batch` if it is empty, or else registers the task
@@ -333,6 +396,13 @@ impl Shared {
             };
         }
         let mut deadline = state.pending.next_deadline();
+        if let Some(watch) = &self.watch {
+            let asking = state.pending.is_asking();
+            let look = state
+                .silence
+                .next_look(asking, watch.limit.get(), Instant::now);
+            deadline = deadline.into_iter().chain(look).min();
+        }
         match &state.phase {
             Phase::Closing { until, reason } => {
                 let spent = batch.is_empty() && state.outgoing.is_empty();

@@ -28,6 +28,10 @@ pub struct NetworkStats {
     pub server_requests: u64,
     /// Times a server said GO_AWAY.
     pub go_aways: u64,
+    /// Times a peer left requests without any answer for longer than the silence limit.
+    pub silences: u64,
+    /// Silent connections that gave way to a new one.
+    pub replaced_connections: u64,
 }
 
 macro_rules! counters {
@@ -57,7 +61,9 @@ counters!(
     timeouts,
     unmatched_responses,
     server_requests,
-    go_aways
+    go_aways,
+    silences,
+    replaced_connections
 );
 
 /// Adds to a counter.

@@ -62,12 +62,13 @@ impl Fixture {
     fn new(options: &ConnectionOptions, pipe: usize) -> Self {
         let (ours, theirs) = duplex(pipe);
         let counters = Arc::new(Counters::default());
-        let (connection, driver) = Connection::with_counters(
+        let (connection, driver) = Connection::watched(
             ours,
             Arc::from("peer:1"),
             options,
             Arc::new(NoConsumer),
             Arc::clone(&counters),
+            None,
         );
         Self {
             connection,

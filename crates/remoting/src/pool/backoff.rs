@@ -14,6 +14,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// Whether there was no failure since the last success.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.failures == 0
+    }
+
     /// A dial failed; returns the pause before the next. `jitter` lies in `0.0..1.0` and chooses
     /// from the upper half of the range, so that many clients do not come back at once.
     pub(super) fn failed(&mut self, first: Duration, longest: Duration, jitter: f64) -> Duration {
