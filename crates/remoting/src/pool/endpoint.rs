@@ -234,7 +234,7 @@ impl Endpoint {
     /// Drops the connection if nobody holds the address or uses the connection; whether so.
     pub(super) fn release_unused(&self) -> bool {
         self.update(|link| {
-            let unused = self.inner.holders.load(Ordering::Acquire) == 0 && link.is_unused();
+            let unused = !self.is_held() && link.is_unused();
             if unused {
                 // Not closed but dropped: should a caller have taken it just now, its request goes
                 // well.
@@ -290,7 +290,7 @@ impl Endpoint {
         let connectivity = link.connectivity();
         let byte = connectivity.to_byte();
         let before = inner.connectivity.swap(byte, Ordering::AcqRel);
-        let recovers = inner.holders.load(Ordering::Acquire) > 0
+        let recovers = self.is_held()
             && !link.recovering
             && link.needs_recovery()
             && !inner.environment.tracker.is_closed();
@@ -505,8 +505,15 @@ impl Endpoint {
         });
     }
 
-    /// Asks the peer for a sign of life.
+    fn is_held(&self) -> bool {
+        self.inner.holders.load(Ordering::Acquire) > 0
+    }
+
+    /// Asks the peer of a held address for a sign of life. Of another, the next request does.
     fn probe(&self, connection: &Connection) {
+        if !self.is_held() {
+            return;
+        }
         let environment = &self.inner.environment;
         let body: Bytes = environment.handler.probe_body();
         let deadline = Instant::now() + environment.options.connect_timeout;
@@ -529,7 +536,7 @@ impl Endpoint {
         let now = Instant::now();
         let mut asked = Vec::new();
         let until = self.update(|link| {
-            if self.inner.holders.load(Ordering::Acquire) == 0 || environment.tracker.is_closed() {
+            if !self.is_held() || environment.tracker.is_closed() {
                 link.recovering = false;
                 return None;
             }
