@@ -18,6 +18,7 @@ chapters! {
     benchmarks: "benchmarks.md",
     configuration: "configuration.md",
     defaults: "defaults.md",
+    faults: "faults.md",
     from_java: "from-java.md",
     from_pyrocketmq: "from-pyrocketmq.md",
     command_line: "guide/command-line.md",

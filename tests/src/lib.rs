@@ -7,3 +7,4 @@ pub mod fuzz;
 pub mod oracle;
 pub mod payload;
 pub mod proxy;
+pub mod soak;

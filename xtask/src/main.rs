@@ -13,6 +13,7 @@ mod faults;
 mod fuzz;
 mod metadata;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 
@@ -43,6 +44,8 @@ enum Task {
     Faults(faults::Options),
     /// Feed random and mutated input to every decoder.
     Fuzz(fuzz::Options),
+    /// Send under faults drawn from a seed, read everything back, and fail if any promise was broken.
+    Soak(soak::Options),
     /// Run the tests of the whole workspace and count them.
     Test(test::Options),
     /// Check the rules that no compiler knows: layers, file sizes, manifests, links.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Faults(options) => faults::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Soak(options) => soak::run(&options),
         Task::Test(options) => match test::run(&options) {
             // Its last line has said so, and stays the last.
             Ok(false) => return ExitCode::FAILURE,

@@ -18,6 +18,8 @@ const NAME_SERVER_OUTAGE: Duration = Duration::from_secs(30);
 const AFTER_NAME_SERVERS: Duration = Duration::from_secs(60);
 /// How long the load goes on after a broker's return at least.
 const AFTER: Duration = Duration::from_secs(10);
+/// A broker that left in good order is gone from the route until that is asked for again.
+const AFTER_SHUTDOWN: Duration = Duration::from_secs(40);
 const FRAMES: u64 = 500;
 
 /// One fault.
@@ -128,25 +130,30 @@ impl Case {
         let broker = stage.broker()?.to_owned();
         let proxy = stage.proxy()?;
         let over = |time: Duration| sleep(begun + time);
+        let mut lifted = None;
         match self {
             Self::Kill => {
                 stage.on_broker(Node::kill).await?;
                 over(OUTAGE).await;
+                lifted = Some(load.clock());
                 stage.on_broker(Node::start).await?;
             }
             Self::Stop => {
                 stage.on_broker(Node::pause).await?;
                 over(OUTAGE).await;
+                lifted = Some(load.clock());
                 stage.on_broker(Node::resume).await?;
                 stage.on_broker(Node::wait_ready).await?;
             }
             Self::Shutdown => {
                 stage.on_broker(Node::stop).await?;
+                lifted = Some(load.clock());
                 stage.on_broker(Node::start).await?;
             }
             Self::NameServers => {
                 stage.on_name_servers(Node::kill).await?;
                 over(NAME_SERVER_OUTAGE).await;
+                lifted = Some(load.clock());
                 stage.on_name_servers(Node::start).await?;
             }
             Self::Resets | Self::ResetsAtOne => {
@@ -161,16 +168,19 @@ impl Case {
             Self::Busy => {
                 proxy.set(Fault::Sends(Which::All, Mischief::busy()));
                 over(OUTAGE).await;
+                lifted = Some(load.clock());
                 proxy.set(Fault::Pass);
             }
             Self::Slow => {
                 proxy.set(Fault::Delay(Duration::from_millis(100)));
                 over(OUTAGE).await;
+                lifted = Some(load.clock());
                 proxy.set(Fault::Pass);
             }
             Self::HalfOpen => {
                 proxy.set(Fault::HalfOpen);
                 over(OUTAGE).await;
+                lifted = Some(load.clock());
                 proxy.set(Fault::Pass);
             }
             Self::Nothing => {}
@@ -178,12 +188,14 @@ impl Case {
         let back = load.clock();
         let after = match self {
             Self::NameServers => AFTER_NAME_SERVERS,
+            Self::Shutdown => AFTER_SHUTDOWN,
             _ => AFTER,
         };
         sleep(whole.max(back + after)).await;
         Ok(Window {
             broker: self.is_of_one_broker().then_some(broker),
             begun,
+            lifted: lifted.unwrap_or(back),
             back,
             suspected: None,
             end: load.clock(),

@@ -26,6 +26,8 @@ pub struct Window {
     pub broker: Option<String>,
     /// When the fault began.
     pub begun: Duration,
+    /// When the fault was lifted: the broker let go on, or started again.
+    pub lifted: Duration,
     /// When the broker was registered and answered again, or the fault was over.
     pub back: Duration,
     /// When the producer's own view of the bad broker first changed.
@@ -185,7 +187,11 @@ impl Figures {
     fn avoidance(&mut self, sent: &[Observed], window: &Window, broker: &str) {
         let tries = || sent.iter().flat_map(|one| &one.tries);
         let at_it = || tries().filter(|one| one.broker == broker);
-        let bad = |at: Duration| at >= window.begun && at < window.back;
+        // It may answer before it is seen to be back.
+        let answers = at_it().filter(|one| !one.failed && one.begun >= window.lifted);
+        let until = answers.map(|one| one.begun).chain([window.back]).min();
+        let until = until.unwrap_or(window.back);
+        let bad = |at: Duration| at >= window.begun && at < until;
         let failed = || at_it().filter(|one| one.failed && bad(one.ended));
         self.failed_tries = failed().count();
         let first_failed = failed().map(|one| one.ended).min();

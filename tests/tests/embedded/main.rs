@@ -11,5 +11,6 @@
 mod burst;
 mod errors;
 mod lifecycle;
+mod soak;
 mod support;
 mod unique_ids;

@@ -42,6 +42,7 @@ fn window(begun: u64, back: u64, end: u64) -> Window {
     Window {
         broker: Some("a".to_owned()),
         begun: ms(begun),
+        lifted: ms(back),
         back: ms(back),
         suspected: None,
         end: ms(end),
@@ -89,6 +90,17 @@ fn the_producer_s_own_suspicion_counts_as_a_sign() {
     window.suspected = Some(ms(5_200));
     let figures = Figures::of(&sent, &window, RATE, BUDGET);
     assert_eq!(figures.avoided, Some(ms(190)));
+}
+
+#[test]
+fn a_broker_that_answers_before_it_is_seen_to_be_back_is_no_longer_bad() {
+    let mut sent = steady(0, 5_000);
+    sent.push(one(5_000, "a", 100, true));
+    sent.extend(steady(8_500, 10_000));
+    let mut window = window(5_000, 9_000, 10_000);
+    window.lifted = ms(8_400);
+    let figures = Figures::of(&sent, &window, RATE, BUDGET);
+    assert_eq!((figures.avoided, figures.tried_later), (Some(ms(0)), 0));
 }
 
 #[test]
