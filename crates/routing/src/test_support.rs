@@ -17,6 +17,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    auto_create::DEFAULT_TOPIC,
     broker::Broker,
     health::{BrokerHealth, BrokerRegistry},
     mapping::TopicBrokerMapping,
@@ -77,29 +78,67 @@ pub(crate) fn route_data(brokers: &[Listed<'_>]) -> TopicRouteData {
 pub(crate) struct FakeNameServer {
     answers: Mutex<HashMap<String, String>>,
     down: Mutex<bool>,
+    /// How long each answer takes.
+    delay: Mutex<Duration>,
     /// Permits to answer; closed tests hold requests back with it.
     gate: Semaphore,
     asked: AtomicUsize,
+    log: Mutex<Vec<(String, Instant)>>,
+    under_way: Mutex<HashMap<String, usize>>,
+    /// The most questions for one topic at the same time; those for `TBW102` apart.
+    most_at_once: AtomicUsize,
 }
 
 impl FakeNameServer {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            answers: Mutex::default(),
-            down: Mutex::new(false),
-            gate: Semaphore::new(Semaphore::MAX_PERMITS),
-            asked: AtomicUsize::new(0),
-        })
+        Self::with_permits(Semaphore::MAX_PERMITS)
     }
 
     /// One that answers only as often as `open` says.
     pub(crate) fn gated() -> Arc<Self> {
+        Self::with_permits(0)
+    }
+
+    fn with_permits(permits: usize) -> Arc<Self> {
         Arc::new(Self {
             answers: Mutex::default(),
             down: Mutex::new(false),
-            gate: Semaphore::new(0),
+            delay: Mutex::default(),
+            gate: Semaphore::new(permits),
             asked: AtomicUsize::new(0),
+            log: Mutex::default(),
+            under_way: Mutex::default(),
+            most_at_once: AtomicUsize::new(0),
         })
+    }
+
+    pub(crate) fn set_delay(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    /// Takes out which topics were asked for since the last call, and when.
+    pub(crate) fn take_log(&self) -> Vec<(String, Instant)> {
+        std::mem::take(&mut *self.log.lock().unwrap())
+    }
+
+    pub(crate) fn most_at_once(&self) -> usize {
+        self.most_at_once.load(Ordering::SeqCst)
+    }
+
+    fn begin(&self, topic: &str) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut log = self.log.lock().unwrap();
+        log.push((topic.to_owned(), Instant::now()));
+        let mut under_way = self.under_way.lock().unwrap();
+        let count = under_way.entry(topic.to_owned()).or_default();
+        *count += 1;
+        if topic != DEFAULT_TOPIC {
+            self.most_at_once.fetch_max(*count, Ordering::SeqCst);
+        }
+    }
+
+    fn end(&self, topic: &str) {
+        *self.under_way.lock().unwrap().get_mut(topic).unwrap() -= 1;
     }
 
     pub(crate) fn open(&self, answers: usize) {
@@ -134,9 +173,14 @@ impl RouteSource for FakeNameServer {
         question: &RouteQuestion<'_>,
     ) -> Result<RouteAnswer, NameServerError> {
         let topic = question.topic;
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.begin(topic);
         question.progress.asked(&Arc::from("ns:1"));
         self.gate.acquire().await.unwrap().forget();
+        let delay = *self.delay.lock().unwrap();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        self.end(topic);
         if *self.down.lock().unwrap() {
             return Err(NameServerError::Unreachable {
                 attempts: Arc::from([]),

@@ -5,6 +5,11 @@ use std::{sync::Arc, time::Duration};
 use rocketmq_producer_remoting::Message;
 use tokio::{task::JoinSet, time::Instant};
 
+mod history;
+mod recovery;
+mod restart;
+mod wait;
+
 use super::CacheStats;
 use crate::{
     error::RoutingError,
@@ -65,6 +70,10 @@ async fn a_waiter_is_answered_at_its_own_deadline() {
     let error = mapping.topic("T", deadline).await.unwrap_err();
     assert!(matches!(error, RoutingError::DeadlineExceeded { .. }));
     assert_eq!(Instant::now(), deadline);
+    assert_eq!(
+        error.to_string(),
+        "no route of topic T before the deadline: ns:1 (no answer for 70 ms)"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,6 +14,10 @@ use crate::{
 /// Pauses between two questions for a topic that is waited for.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Part of a pause by which it may be shortened.
+const JITTER: f64 = 0.2;
+/// Part of a pause for which an answer counts as fresh.
+const FRESH: f64 = 0.75;
 
 impl TopicBrokerMapping {
     /// Waits until the topic exists and has a broker to send to.
@@ -39,6 +43,9 @@ impl TopicBrokerMapping {
         deadline: Instant,
     ) -> Result<Arc<TopicEntry>, RoutingError> {
         let mut pause = FIRST_PAUSE;
+        // How young another caller's answer must be to do. Less than the shortest wait,
+        // so that one who waits alone asks each time.
+        let mut fresh = FIRST_PAUSE.mul_f64(FRESH);
         let mut last = None;
         loop {
             let now = Instant::now();
@@ -49,8 +56,7 @@ impl TopicBrokerMapping {
             if is_ready(&entry) {
                 return Ok(entry);
             }
-            // Another caller's answer will do if it is fresh.
-            if entry.asked_within(pause, now) && !entry.is_asking() {
+            if entry.asked_within(fresh, now) && !entry.is_asking() {
                 last = entry.refresh().failed.clone().or(last);
             } else {
                 match self
@@ -77,13 +83,14 @@ impl TopicBrokerMapping {
             if Instant::now() >= deadline {
                 return Err(last.unwrap_or_else(|| self.late(&entry)));
             }
-            let wait = pause.mul_f64(1.0 - 0.2 * rand::rng().random::<f64>());
+            let wait = pause.mul_f64(1.0 - JITTER * rand::rng().random::<f64>());
             let until = deadline.min(Instant::now() + wait);
             tokio::select! {
                 () = sleep_until(until) => {}
                 _ = told.changed() => {}
                 () = self.shared.cancel.cancelled() => return Err(RoutingError::Closed),
             }
+            fresh = pause.mul_f64(FRESH);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

@@ -1,5 +1,7 @@
 //! The client against scripted name servers on loopback.
 
+mod discovery;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
