@@ -62,7 +62,8 @@ const FIRST_DISCOVERY_PAUSE: Duration = Duration::from_secs(1);
 
 /// A client of one or more name servers.
 ///
-/// * It stays with one address while that one answers. The order is shuffled at the
+/// * It stays with one address while that one answers, and passes over those that are
+///   suspect ([`Connectivity`](crate::remoting::Connectivity)) at first. The order is shuffled at the
 ///   start, so that many producers do not all ask the same one.
 /// * An address that fails, refuses or answers with something that is no route is
 ///   followed by the next within the same question. One that is silent is followed
@@ -140,8 +141,8 @@ impl NameServerClient {
 
     /// Replaces the addresses, and says whether anything changed.
     ///
-    /// The present choice stays if it is among them; the connections of addresses that
-    /// are not are closed. Questions under way end as they began.
+    /// The present choice stays if it is among them. Questions under way end as they
+    /// began; the connections of the pool that nobody holds or uses are closed.
     pub fn set_addresses(&self, addresses: &NameServerAddresses) -> bool {
         let shared = &*self.shared;
         let _changing = shared
@@ -153,12 +154,8 @@ impl NameServerClient {
             return false;
         };
         shared.servers.store(Arc::new(next));
-        for server in old.iter() {
-            if !addresses.iter().any(|address| *address == server.address) {
-                let gone = &server.address;
-                shared.pool.retain_addresses(|address| *address != **gone);
-            }
-        }
+        drop(old);
+        shared.pool.prune();
         true
     }
 
@@ -219,6 +216,8 @@ impl NameServerClient {
                 loop {
                     // It has warned, and its status tells.
                     let _ = client.discover().await;
+                    // Questions that were under way at a change have ended meanwhile.
+                    client.shared.pool.prune();
                     let wait = if client.shared.servers.load().len() == 0 {
                         let wait = pause.min(interval);
                         pause = pause.saturating_mul(2);
@@ -276,7 +275,7 @@ async fn answer_of(
     question: &RouteQuestion<'_>,
 ) -> Result<RouteAnswer, AttemptCause> {
     let connection = server
-        .endpoint
+        .endpoint()
         .connection(question.deadline)
         .await
         .map_err(AttemptCause::Connect)?;

@@ -202,13 +202,21 @@ pub(crate) fn pool() -> ConnectionPool {
 }
 
 pub(crate) fn mapping(source: &Arc<FakeNameServer>, options: RoutingOptions) -> TopicBrokerMapping {
+    mapping_over(source, options, pool())
+}
+
+pub(crate) fn mapping_over(
+    source: &Arc<FakeNameServer>,
+    options: RoutingOptions,
+    pool: ConnectionPool,
+) -> TopicBrokerMapping {
     let source: Arc<dyn RouteSource> = Arc::<FakeNameServer>::clone(source);
     let registry = Arc::new(BrokerRegistry::new(options.health.clone()));
     TopicBrokerMapping::new(
         source,
         options,
         registry,
-        pool(),
+        pool,
         TaskTracker::new(),
         CancellationToken::new(),
     )

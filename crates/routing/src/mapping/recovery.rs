@@ -6,10 +6,7 @@ use rand::RngExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
-use crate::{
-    broker::Broker,
-    route::{QueueTarget, RouteInfo},
-};
+use crate::route::{QueueTarget, RouteInfo};
 
 /// Topics that are asked for in one second, all together.
 const PER_SECOND: f64 = 16.0;
@@ -125,14 +122,11 @@ fn note_suspects<'a>(
 ) {
     let mut present = Suspects::new();
     for broker in routes.flat_map(|route| route.brokers()) {
-        if is_suspect(broker) && !present.contains_key(broker.address()) {
+        let is_suspect = broker.endpoint().connectivity().is_suspect();
+        if is_suspect && !present.contains_key(broker.address()) {
             let since = suspects.get(broker.address()).copied().unwrap_or(now);
             present.insert(Arc::clone(broker.address()), since);
         }
     }
     *suspects = present;
-}
-
-fn is_suspect(_broker: &Broker) -> bool {
-    false
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use rand::seq::SliceRandom as _;
-use rocketmq_producer_remoting::{ConnectionPool, Endpoint};
+use rocketmq_producer_remoting::{ConnectionPool, Endpoint, EndpointHold};
 
 use super::addresses::NameServerAddresses;
 
@@ -14,15 +14,21 @@ use super::addresses::NameServerAddresses;
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) address: Arc<str>,
-    pub(super) endpoint: Endpoint,
+    /// Held, so that a connection that was lost or fell silent is replaced before the
+    /// next question. The first one is opened by a question.
+    hold: EndpointHold,
 }
 
 impl Server {
     fn new(address: &Arc<str>, pool: &ConnectionPool) -> Self {
         Self {
             address: Arc::clone(address),
-            endpoint: pool.endpoint(address),
+            hold: pool.endpoint(address).hold(),
         }
+    }
+
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        self.hold.endpoint()
     }
 }
 
@@ -91,16 +97,14 @@ impl Servers {
         self.list.get(place)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Server> {
-        self.list.iter()
-    }
-
-    /// The servers with their places, in the order in which they are asked.
+    /// The servers with their places, in the order in which they are asked: from the
+    /// present choice on, those last that would probably not answer.
     pub(super) fn in_turn(&self) -> std::vec::IntoIter<(usize, &Server)> {
         let current = self.current.load(Ordering::Relaxed);
         let mut turn: Vec<_> = self.list.iter().enumerate().collect();
         let middle = current.checked_rem(turn.len()).unwrap_or(0);
         turn.rotate_left(middle);
+        turn.sort_by_key(|(_, server)| server.endpoint().connectivity().is_suspect());
         turn.into_iter()
     }
 

@@ -29,6 +29,8 @@ enum Script {
     Answer(ResponseCode, &'static str),
     Late(Duration, &'static str),
     Silent,
+    /// Silent on its first connection, as if a firewall had forgotten it.
+    HalfOpen,
 }
 
 /// Name servers that live as long as this does.
@@ -50,8 +52,12 @@ impl Servers {
                 .push(listener.local_addr().unwrap().to_string());
             servers.tasks.spawn(async move {
                 let mut connections = JoinSet::new();
+                let mut script = script;
                 while let Ok((stream, _)) = listener.accept().await {
                     connections.spawn(serve(stream, script));
+                    if matches!(script, Script::HalfOpen) {
+                        script = GOOD;
+                    }
                 }
             });
         }
@@ -76,6 +82,19 @@ async fn serve(mut stream: TcpStream, script: Script) {
     loop {
         while let Some(frame) = decode_frame(&mut buffer, MAX_FRAME_LENGTH).unwrap() {
             let request = RemotingCommand::decode(frame).unwrap();
+            if RequestCode(request.code) == RequestCode::HEART_BEAT {
+                // Asked for a sign of life.
+                if !matches!(script, Script::Silent | Script::HalfOpen) {
+                    answer(
+                        &mut stream,
+                        &request,
+                        ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+                        "",
+                    )
+                    .await;
+                }
+                continue;
+            }
             assert_eq!(
                 RequestCode(request.code),
                 RequestCode::GET_ROUTEINFO_BY_TOPIC
@@ -87,20 +106,24 @@ async fn serve(mut stream: TcpStream, script: Script) {
                     tokio::time::sleep(pause).await;
                     (ResponseCode::SUCCESS, text)
                 }
-                Script::Silent => continue,
+                Script::Silent | Script::HalfOpen => continue,
             };
-            let mut answer = RemotingCommand::response(code, request.opaque, Some(text.to_owned()));
-            if code == ResponseCode::SUCCESS {
-                answer = answer.with_body(text);
-            }
-            let mut bytes = BytesMut::new();
-            answer.encode(HeaderEncoding::Json, &mut bytes).unwrap();
-            stream.write_all(&bytes).await.unwrap();
+            answer(&mut stream, &request, code, text).await;
         }
         if !matches!(stream.read_buf(&mut buffer).await, Ok(1..)) {
             return;
         }
     }
+}
+
+async fn answer(stream: &mut TcpStream, request: &RemotingCommand, code: ResponseCode, text: &str) {
+    let mut answer = RemotingCommand::response(code, request.opaque, Some(text.to_owned()));
+    if code == ResponseCode::SUCCESS {
+        answer = answer.with_body(text.to_owned());
+    }
+    let mut bytes = BytesMut::new();
+    answer.encode(HeaderEncoding::Json, &mut bytes).unwrap();
+    stream.write_all(&bytes).await.unwrap();
 }
 
 fn question(millis: u64) -> RouteQuestion<'static> {
@@ -241,6 +264,16 @@ async fn a_slow_answer_counts_although_the_next_address_was_asked() {
     let client = servers.client(&[]);
     let answer = client.topic_route(&question(20_000)).await.unwrap();
     assert_eq!(answer.address().as_ref(), servers.addresses[0]);
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_is_replaced_without_a_restart_of_anything() {
+    let servers = Servers::start(&[Script::HalfOpen]).await;
+    let client = servers.client(&[]);
+    let begun = Instant::now();
+    while client.topic_route(&question(300)).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "still silent");
+    }
 }
 
 #[tokio::test]

@@ -188,8 +188,8 @@ impl World {
             self.source.most_at_once() <= 1,
             "two questions for one topic"
         );
-        for topic in 0..TOPICS.len() {
-            let entry = self.mapping.cached(TOPICS[topic]);
+        for (topic, name) in TOPICS.iter().enumerate() {
+            let entry = self.mapping.cached(name);
             let route = entry.as_ref().and_then(|entry| entry.route());
             if let Some(seen) = &self.seen[topic] {
                 self.check_ring(topic, &seen.route, route.as_deref(), now)?;
@@ -288,7 +288,7 @@ fn keys(route: &RouteInfo) -> Vec<Option<MessageQueue>> {
     let selector = crate::MessageHashSelector::new();
     let place = |key: &&str| {
         let message = Message::new("T", "body").unwrap();
-        let message = message.with_sharding_key(*key).unwrap();
+        let message = message.with_sharding_key(key).unwrap();
         let none = crate::SelectorArgument::None;
         let index = crate::QueueSelector::select(&selector, route.queues(), &message, &none)?;
         Some(route.queues()[index].queue().clone())

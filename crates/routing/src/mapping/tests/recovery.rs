@@ -1,13 +1,17 @@
 //! Refreshes while brokers are in trouble.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
+use rocketmq_producer_remoting::{
+    ConnectionOptions, ConnectionPool, Dialer, NoConsumer, Transport,
+};
 use tokio::time::Instant;
 
 use super::{A, B, strict};
 use crate::{
     mapping::TopicBrokerMapping,
-    test_support::{FakeNameServer, mapping, soon},
+    test_support::{FakeNameServer, mapping, mapping_over, soon},
 };
 
 /// The most questions within any second.
@@ -186,4 +190,37 @@ async fn while_no_name_server_is_reachable_one_topic_in_trouble_is_enough_to_ask
     source.set_down(false);
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert!(source.take_log().len() >= 100, "in turn again");
+}
+
+/// A network in which nothing listens.
+struct NobodyThere;
+
+#[async_trait]
+impl Dialer for NobodyThere {
+    async fn dial(&self, _: &str, _: &ConnectionOptions) -> io::Result<Box<dyn Transport>> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_topics_of_a_suspect_broker_are_asked_for_each_second_as_well() {
+    let source = FakeNameServer::new();
+    let options = ConnectionOptions::new();
+    let pool = ConnectionPool::with_dialer(options, Arc::new(NoConsumer), Arc::new(NobodyThere));
+    let mapping = mapping_over(&source, strict(), pool);
+    mapping.start_polling();
+    with_topics(&source, &mapping, 1).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(source.take_log().len(), 0, "nothing is wrong");
+    let route = mapping.route_info("T0").unwrap();
+    let broker = route.brokers().next().unwrap();
+    broker.endpoint().connection(soon()).await.unwrap_err();
+    assert!(broker.endpoint().connectivity().is_suspect());
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let asked = source.take_log().len();
+    assert!((25..=31).contains(&asked), "{asked} questions in 30 s");
+    tokio::time::sleep(Duration::from_secs(275)).await;
+    source.take_log();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert!(source.take_log().len() <= 4, "the phase is over");
 }
