@@ -87,10 +87,14 @@ impl Core {
             None => Arc::from(client_id::generate()),
         };
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
+        // Made first: connections tell it what they meet, and routes read it.
+        let routing = config.routing_options();
+        let registry = Arc::new(BrokerRegistry::new(routing.health.clone()));
         let heartbeats = Arc::new(Heartbeats::new(
             Arc::clone(&client_id),
             Arc::clone(&group),
             config.request_timeout,
+            Arc::clone(&registry),
             tasks.clone(),
             cancel.clone(),
         ));
@@ -99,8 +103,6 @@ impl Core {
         let brokers = ConnectionPool::new(options.clone(), handler);
         let name_servers = ConnectionPool::new(options, Arc::new(NoConsumer));
         let source = NameServerClient::new(&config.namesrv_addr, name_servers.clone());
-        let routing = config.routing_options();
-        let registry = Arc::new(BrokerRegistry::new(routing.health.clone()));
         let mapping = TopicBrokerMapping::new(
             Arc::new(source),
             routing,

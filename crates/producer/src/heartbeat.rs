@@ -18,13 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::config::routing::TopicBrokerMapping;
 use crate::config::routing::remoting::protocol::{
     HeartbeatData, HeartbeatRequestHeader, UnregisterClientRequestHeader,
 };
 use crate::config::routing::remoting::{
-    Connection, ConnectionHandler, ConnectionPool, Endpoint, ResponseCode,
+    Connection, ConnectionHandler, ConnectionPool, Connectivity, Endpoint, ResponseCode,
 };
+use crate::config::routing::{BrokerRegistry, TopicBrokerMapping};
 use crate::error::SendFailure;
 
 /// How a round of heartbeats went.
@@ -44,6 +44,8 @@ pub(crate) struct Heartbeats {
     group: Arc<str>,
     body: Bytes,
     timeout: Duration,
+    /// Passes on to it what connections tell. It holds no connection, hence no circle.
+    registry: Arc<BrokerRegistry>,
     tasks: TaskTracker,
     cancel: CancellationToken,
     counts: Arc<Counts>,
@@ -66,6 +68,15 @@ impl ConnectionHandler for Heartbeats {
             }
         });
     }
+
+    fn probe_body(&self) -> Bytes {
+        self.body.clone()
+    }
+
+    fn connectivity_changed(&self, address: &str, connectivity: Connectivity) {
+        self.registry
+            .connectivity_changed(address, connectivity, Instant::now());
+    }
 }
 
 impl Heartbeats {
@@ -73,6 +84,7 @@ impl Heartbeats {
         client_id: Arc<str>,
         group: Arc<str>,
         timeout: Duration,
+        registry: Arc<BrokerRegistry>,
         tasks: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
@@ -82,6 +94,7 @@ impl Heartbeats {
             group,
             body,
             timeout,
+            registry,
             tasks,
             cancel,
             counts: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rocketmq_producer_remoting::Endpoint;
+use rocketmq_producer_remoting::{Endpoint, EndpointHold};
 
 use crate::health::BrokerHealth;
 
@@ -15,17 +15,17 @@ pub struct Broker {
     cluster: Arc<str>,
     address: Arc<str>,
     health: Arc<BrokerHealth>,
-    endpoint: Endpoint,
+    hold: EndpointHold,
 }
 
 impl Broker {
-    pub(crate) fn new(cluster: Arc<str>, health: Arc<BrokerHealth>, endpoint: Endpoint) -> Self {
+    pub(crate) fn new(cluster: Arc<str>, health: Arc<BrokerHealth>, endpoint: &Endpoint) -> Self {
         Self {
             name: Arc::clone(health.broker_name()),
             cluster,
             address: Arc::clone(health.address()),
             health,
-            endpoint,
+            hold: endpoint.hold(),
         }
     }
 
@@ -47,10 +47,11 @@ impl Broker {
         &self.address
     }
 
-    /// The address's place in the pool of connections.
+    /// The address's place in the pool of connections, which keeps its connection alive
+    /// while a route names the broker, vanished ones included.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        self.hold.endpoint()
     }
 
     /// The health record of this name and address.

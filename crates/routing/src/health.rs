@@ -7,29 +7,35 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use rocketmq_producer_remoting::Connectivity;
 use tokio::time::Instant;
 
-use self::machine::HealthMachine;
+pub(crate) use self::verdict::Verdict;
+use self::{events::EventHub, machine::HealthMachine, registry::Records, verdict::Published};
 use crate::{
     load::{Load, Share},
     options::HealthOptions,
     router::RoutedCounts,
 };
 
+mod events;
 mod incident;
 mod machine;
 mod probe;
 mod registry;
+mod silence;
 mod snapshot;
+mod verdict;
 mod window;
 
 pub use self::{
+    events::{BrokerCondition, HealthEvent, HealthEvents, HealthEventsError},
     incident::{Incident, IncidentId},
     registry::BrokerRegistry,
     snapshot::{BrokerHealthInfo, HealthCause},
@@ -72,43 +78,6 @@ impl fmt::Display for BrokerState {
     }
 }
 
-/// What routing does with a broker: its state and success rate in one word.
-///
-/// The order is that of preference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Verdict {
-    Use = 0,
-    AvoidDegraded = 1,
-    AvoidUnhealthy = 2,
-    Never = 3,
-}
-
-impl Verdict {
-    const fn from_bits(bits: u8) -> Self {
-        match bits {
-            0 => Self::Use,
-            1 => Self::AvoidDegraded,
-            2 => Self::AvoidUnhealthy,
-            _ => Self::Never,
-        }
-    }
-}
-
-/// What the routing decision reads. On cache lines of its own: reports lock and
-/// write their record for every message, and must not slow the readers.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Published {
-    verdict: AtomicU8,
-    failure_run: AtomicU32,
-    /// Nanoseconds after `created` from which a probe may go; meaningful while the
-    /// verdict is to avoid.
-    next_probe: AtomicU64,
-    /// How long a claimed probe keeps the next one waiting.
-    probe_lease: AtomicU64,
-}
-
 /// What the records of a registry have in common.
 #[derive(Debug, Default)]
 struct SharedCounts {
@@ -118,6 +87,7 @@ struct SharedCounts {
     retired: RoutedCounts,
     /// How much each broker may hold.
     share: Share,
+    events: EventHub,
 }
 
 /// The health record of one broker name at one address.
@@ -134,7 +104,11 @@ pub struct BrokerHealth {
     routed: RoutedCounts,
     /// When the log may next be told that the broker is avoided, in nanoseconds since `created`.
     next_warning: AtomicU64,
+    /// Whether the log was told that the broker is avoided, and not yet that it is used again.
+    was_told: AtomicBool,
     load: Load,
+    /// The records this one is among.
+    records: Weak<Records>,
     machine: Mutex<HealthMachine>,
 }
 
@@ -148,39 +122,38 @@ impl BrokerHealth {
         now: Instant,
         seed: u64,
     ) -> Self {
-        Self::with_counter(
+        Self::among(
             broker_name.into(),
             address.into(),
             options,
             now,
             seed,
             Arc::default(),
+            Weak::new(),
         )
     }
 
-    fn with_counter(
+    fn among(
         broker_name: Arc<str>,
         address: Arc<str>,
         options: HealthOptions,
         now: Instant,
         seed: u64,
         shared: Arc<SharedCounts>,
+        records: Weak<Records>,
     ) -> Self {
         let machine = HealthMachine::new(options, now, seed);
         Self {
             broker_name,
             address,
             created: now,
-            published: Published {
-                verdict: AtomicU8::new(Verdict::Use as u8),
-                failure_run: AtomicU32::new(0),
-                next_probe: AtomicU64::new(0),
-                probe_lease: AtomicU64::new(0),
-            },
+            published: Published::new(),
             shared,
             routed: RoutedCounts::default(),
             next_warning: AtomicU64::new(0),
+            was_told: AtomicBool::new(false),
             load: Load::default(),
+            records,
             machine: Mutex::new(machine),
         }
     }
@@ -219,13 +192,10 @@ impl BrokerHealth {
     #[must_use]
     pub fn info(&self) -> BrokerHealthInfo {
         let machine = self.lock();
-        let avoided = matches!(
-            machine.verdict(),
-            Verdict::AvoidDegraded | Verdict::AvoidUnhealthy
-        );
-        let next_probe = avoided.then(|| {
-            self.created + Duration::from_nanos(self.published.next_probe.load(Ordering::Acquire))
-        });
+        let next_probe = machine
+            .verdict()
+            .may_be_probed()
+            .then(|| self.created + self.published.next_probe());
         let mut info = machine.info(
             Arc::clone(&self.broker_name),
             Arc::clone(&self.address),
@@ -243,48 +213,61 @@ impl BrokerHealth {
     ///
     /// A success without a latency counts in the success rate only.
     pub fn report_success(&self, latency: Option<Duration>, now: Instant) {
-        let mut machine = self.lock();
-        machine.report_success(latency, now);
-        self.load.answered(latency, self.nanos(now));
-        self.publish(&mut machine);
+        self.succeeded(latency, now);
+    }
+
+    /// As [`report_success`](Self::report_success); returns how long the broker may be
+    /// silent from now on, if that has changed.
+    pub(crate) fn succeeded(&self, latency: Option<Duration>, now: Instant) -> Option<Duration> {
+        let at = self.nanos(now);
+        self.change(now, |machine| {
+            self.load.answered(latency, at);
+            machine.report_success(latency, now);
+            machine.new_silence_limit()
+        })
     }
 
     /// A request failed through the broker's own fault.
     ///
     /// Returns whether it was counted: of one [`Incident`] only the first report is.
     pub fn report_failure(&self, incident: &Incident, error: &str, now: Instant) -> bool {
-        let mut machine = self.lock();
-        let counted = machine.report_failure(incident, error, now);
-        self.publish(&mut machine);
-        counted
+        self.change(now, |machine| machine.report_failure(incident, error, now))
+    }
+
+    /// The connection of the address tells something else: a second signal, faster than
+    /// the outcomes of requests. Returns whether it is news.
+    pub fn connectivity_changed(&self, connectivity: Connectivity, now: Instant) -> bool {
+        self.change(now, |machine| {
+            machine.connectivity_changed(connectivity, now)
+        })
     }
 
     /// Makes the broker healthy and zeroes both runs; ends a suspension. Totals and
     /// window stay.
     pub fn force_recovery(&self, now: Instant) {
-        self.change(|machine| machine.force_recovery(now));
+        self.change(now, |machine| machine.force_recovery(now));
     }
 
     /// Takes the broker out until [`resume`](Self::resume) or
     /// [`force_recovery`](Self::force_recovery). Returns whether that changed
     /// anything.
     pub fn suspend(&self, now: Instant) -> bool {
-        self.change(|machine| machine.suspend(now))
+        self.change(now, |machine| machine.suspend(now))
     }
 
     /// Ends a suspension; the broker is then healthy with both runs at zero.
     /// Returns whether it was suspended.
     pub fn resume(&self, now: Instant) -> bool {
-        self.change(|machine| machine.resume(now))
+        self.change(now, |machine| machine.resume(now))
     }
 
     pub(crate) fn verdict(&self) -> Verdict {
-        Verdict::from_bits(self.published.verdict.load(Ordering::Acquire))
+        self.published.verdict()
     }
 
     /// Failures in a row, as last published.
     pub(crate) fn failure_run(&self) -> u32 {
-        self.published.failure_run.load(Ordering::Relaxed)
+        self.published.failure_run()
     }
 
     /// Takes the right to send one message to an avoided broker, if one is due.
@@ -292,27 +275,7 @@ impl BrokerHealth {
     /// The claim holds the next probe back for the present wait, so a claimant that
     /// never reports costs one wait and no more.
     pub(crate) fn claim_probe(&self, now: Instant) -> bool {
-        if !matches!(
-            self.verdict(),
-            Verdict::AvoidDegraded | Verdict::AvoidUnhealthy
-        ) {
-            return false;
-        }
-        let at = self.nanos(now);
-        let due = self.published.next_probe.load(Ordering::Acquire);
-        if at < due {
-            return false;
-        }
-        let lease = self.published.probe_lease.load(Ordering::Relaxed);
-        self.published
-            .next_probe
-            .compare_exchange(
-                due,
-                at.saturating_add(lease.max(1)),
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        self.published.claim_probe(self.nanos(now))
     }
 
     /// Whether the log may be told now that the broker is avoided; true at most once per
@@ -342,11 +305,65 @@ impl BrokerHealth {
         &self.routed
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut HealthMachine) -> T) -> T {
+    /// Changes the machine, publishes what came of it and tells those who want to know.
+    fn change<T>(&self, now: Instant, change: impl FnOnce(&mut HealthMachine) -> T) -> T {
         let mut machine = self.lock();
+        let before = machine.condition();
         let result = change(&mut machine);
-        self.publish(&mut machine);
+        let (was, is) = self.publish(&mut machine);
+        let after = machine.condition();
+        if before == after && (was == Verdict::Use) == (is == Verdict::Use) {
+            return result;
+        }
+        let cause = if before.state == after.state && before.connectivity != after.connectivity {
+            HealthCause::Connectivity(after.connectivity)
+        } else {
+            machine.cause().clone()
+        };
+        let error = machine.last_error().cloned();
+        if before != after {
+            // Under the lock, so that events come in their order.
+            self.shared.events.send(|| HealthEvent {
+                broker_name: Arc::clone(&self.broker_name),
+                address: Arc::clone(&self.address),
+                from: before,
+                to: after,
+                cause: cause.clone(),
+                at: now,
+            });
+        }
+        drop(machine);
+        self.log(was, is, &cause, error.as_deref(), now);
+        if let Some(records) = self.records.upgrade() {
+            records.renew_infos();
+        }
         result
+    }
+
+    fn log(
+        &self,
+        was: Verdict,
+        is: Verdict,
+        cause: &HealthCause,
+        error: Option<&str>,
+        now: Instant,
+    ) {
+        let (broker, address) = (&*self.broker_name, &*self.address);
+        let (was_used, is_used) = (was == Verdict::Use, is == Verdict::Use);
+        if is == Verdict::Never && was != Verdict::Never {
+            self.was_told.store(true, Ordering::Relaxed);
+            tracing::info!(broker, address, "broker is suspended");
+        } else if was_used && !is_used && self.claim_warning(now) {
+            self.was_told.store(true, Ordering::Relaxed);
+            let error = match cause {
+                HealthCause::Connectivity(_) => None,
+                _ => error,
+            };
+            tracing::warn!(broker, address, %cause, error, "broker is avoided");
+        } else if !was_used && is_used && self.was_told.swap(false, Ordering::Relaxed) {
+            // Not when the log knows nothing of its absence: brokers come and go.
+            tracing::info!(broker, address, %cause, "broker is used again");
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HealthMachine> {
@@ -354,24 +371,17 @@ impl BrokerHealth {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes only what changed, so that the usual success leaves the readers'
-    /// cache lines alone. Runs under the machine's lock, hence no lost update.
-    fn publish(&self, machine: &mut HealthMachine) {
+    /// Publishes what routing has to know; returns the verdict before and since. Runs
+    /// under the machine's lock, hence no lost update.
+    fn publish(&self, machine: &mut HealthMachine) -> (Verdict, Verdict) {
         let published = &self.published;
-        let run = machine.failure_run();
-        if published.failure_run.load(Ordering::Relaxed) != run {
-            published.failure_run.store(run, Ordering::Relaxed);
-        }
+        published.set_failure_run(machine.failure_run());
         let verdict = machine.verdict();
         if let Some(schedule) = machine.take_probe_change() {
-            published
-                .probe_lease
-                .store(duration_nanos(schedule.lease), Ordering::Relaxed);
-            published
-                .next_probe
-                .store(self.nanos(schedule.due), Ordering::Release);
+            let lease = duration_nanos(schedule.lease);
+            published.set_probe(self.nanos(schedule.due), lease);
         }
-        let old = Verdict::from_bits(published.verdict.swap_if_changed(verdict));
+        let old = published.set_verdict(verdict);
         match (old == Verdict::Use, verdict == Verdict::Use) {
             (true, false) => {
                 self.shared.impaired.fetch_add(1, Ordering::AcqRel);
@@ -381,26 +391,12 @@ impl BrokerHealth {
             }
             _ => {}
         }
+        (old, verdict)
     }
 
     /// The moment as the load has it.
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
         duration_nanos(at.saturating_duration_since(self.created))
-    }
-}
-
-trait SwapIfChanged {
-    /// Stores the verdict if it differs and returns the old one.
-    fn swap_if_changed(&self, verdict: Verdict) -> u8;
-}
-
-impl SwapIfChanged for AtomicU8 {
-    fn swap_if_changed(&self, verdict: Verdict) -> u8 {
-        let old = self.load(Ordering::Relaxed);
-        if old != verdict as u8 {
-            self.store(verdict as u8, Ordering::Release);
-        }
-        old
     }
 }
 

@@ -33,8 +33,8 @@ pub use self::{
     broker::Broker,
     error::{QueueProblem, RoutingError},
     health::{
-        BrokerHealth, BrokerHealthInfo, BrokerRegistry, BrokerState, HealthCause, Incident,
-        IncidentId,
+        BrokerCondition, BrokerHealth, BrokerHealthInfo, BrokerRegistry, BrokerState, HealthCause,
+        HealthEvent, HealthEvents, HealthEventsError, Incident, IncidentId,
     },
     load::Occupancy,
     mapping::{CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry},

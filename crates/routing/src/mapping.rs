@@ -400,6 +400,12 @@ impl TopicBrokerMapping {
         self.shared.settings.set_route_timeout(timeout)
     }
 
+    /// The health records of all brokers.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<BrokerRegistry> {
+        &self.shared.health
+    }
+
     pub(crate) fn health(&self) -> &Arc<BrokerRegistry> {
         &self.shared.health
     }

@@ -305,7 +305,10 @@ impl MessageRouter {
         latency: Option<Duration>,
         now: Instant,
     ) {
-        routing.broker().health().report_success(latency, now);
+        let broker = routing.broker();
+        if let Some(limit) = broker.health().succeeded(latency, now) {
+            broker.endpoint().set_silence_limit(limit);
+        }
     }
 
     /// The attempt failed through the broker's own fault (`report_routing_failure`).
@@ -320,17 +323,7 @@ impl MessageRouter {
         now: Instant,
     ) -> bool {
         let health = routing.broker().health();
-        let was_available = health.is_available();
-        let counted = health.report_failure(incident, error, now);
-        if was_available && !health.is_available() && health.claim_warning(now) {
-            tracing::warn!(
-                broker = %health.broker_name(),
-                address = %health.address(),
-                error,
-                "broker is avoided"
-            );
-        }
-        counted
+        health.report_failure(incident, error, now)
     }
 
     /// The statistics since the start or the last reset (`get_routing_stats`).
@@ -626,5 +619,7 @@ fn not_available(queue: &MessageQueue, reason: QueueProblem) -> RoutingError {
     }
 }
 
+#[cfg(test)]
+mod shares;
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ pub(crate) fn broker(name: &str, address: &str) -> Arc<Broker> {
     let now = Instant::now();
     let health = BrokerHealth::new(name, address, HealthOptions::default(), now, 1);
     let endpoint = pool().endpoint(address);
-    Arc::new(Broker::new(Arc::from("c"), Arc::new(health), endpoint))
+    Arc::new(Broker::new(Arc::from("c"), Arc::new(health), &endpoint))
 }
 
 /// The entries of a file of vectors.

@@ -47,6 +47,42 @@ async fn a_broker_that_fails_five_times_in_a_row_is_avoided() {
 }
 
 #[tokio::test]
+async fn a_broker_that_died_is_avoided_before_any_message_meets_it_and_used_once_it_is_back() {
+    let cluster = cluster(2).await;
+    let producer = producer(&cluster).await;
+    let mut events = producer.router().mapping().registry().events();
+    let watch = producer.router().mapping().registry().watch();
+    cluster.stop_broker_unnoticed(A).await.unwrap();
+    until(|| !health(&producer, A).is_available).await;
+    let info = health(&producer, A);
+    assert_eq!(info.state, BrokerState::Healthy, "no message has failed");
+    assert!(info.connectivity.is_suspect());
+    for _ in 0..8 {
+        let receipt = producer.send(message()).await.unwrap();
+        assert_eq!(receipt.attempts().count(), 1);
+        assert_eq!(&**receipt.queue().broker_name(), B);
+    }
+    let told = async { while !events.next().await.unwrap().to.connectivity.is_suspect() {} };
+    soon(told).await;
+    until(|| {
+        watch
+            .borrow()
+            .iter()
+            .any(|info| info.connectivity.is_suspect())
+    })
+    .await;
+
+    cluster.start_broker(A).await.unwrap();
+    until(|| health(&producer, A).is_available).await;
+    let mut back = 0;
+    for _ in 0..8 {
+        let receipt = producer.send(message()).await.unwrap();
+        back += u32::from(&**receipt.queue().broker_name() == A);
+    }
+    assert_eq!(back, 4);
+}
+
+#[tokio::test]
 async fn an_avoided_broker_is_probed_and_comes_back() {
     let cluster = cluster(2).await;
     let producer = producer(&cluster).await;

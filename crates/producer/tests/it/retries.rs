@@ -86,7 +86,11 @@ async fn a_failure_at_one_broker_is_made_good_at_another_under_the_same_id() {
 #[tokio::test]
 async fn a_dead_broker_is_made_good_at_another() {
     let cluster = cluster(2).await;
-    let producer = producer(&cluster).await;
+    // Health would know before the message does.
+    let producer = producer_with(&cluster, |config| {
+        config.set("send_latency_enable", "false")
+    })
+    .await;
     cluster.stop_broker_unnoticed(A).await.unwrap();
     until(|| producer.stats().brokers.closed_connections == 1).await;
     let receipt = producer.send(message()).await.unwrap();

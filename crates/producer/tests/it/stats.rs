@@ -60,7 +60,11 @@ async fn every_send_is_counted_once_by_its_outcome() {
 #[tokio::test]
 async fn oneway_messages_arrive_and_their_retries_count() {
     let cluster = cluster(2).await;
-    let producer = producer(&cluster).await;
+    // Health would know before the message does.
+    let producer = producer_with(&cluster, |config| {
+        config.set("send_latency_enable", "false")
+    })
+    .await;
     cluster.stop_broker_unnoticed(A).await.unwrap();
     until(|| producer.stats().brokers.closed_connections == 1).await;
     let id = producer.send_oneway(message()).await.unwrap();

@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rocketmq_producer_remoting::Connectivity;
 use tokio::time::Instant;
 
 use super::{
-    BrokerHealthInfo, BrokerState, HealthCause, Incident, Verdict,
+    BrokerCondition, BrokerHealthInfo, BrokerState, HealthCause, Incident, Verdict,
     incident::RecentIncidents,
     probe::{ProbeChange, ProbeSchedule},
+    silence::SilenceLimit,
     window::OutcomeWindow,
 };
 use crate::options::HealthOptions;
@@ -21,6 +23,8 @@ pub(super) struct HealthMachine {
     state: BrokerState,
     since: Instant,
     cause: HealthCause,
+    connectivity: Connectivity,
+    connectivity_since: Instant,
     failure_run: u32,
     success_run: u32,
     window: OutcomeWindow,
@@ -30,6 +34,7 @@ pub(super) struct HealthMachine {
     success_count: u64,
     failure_count: u64,
     coalesced_count: u64,
+    silence: SilenceLimit,
 }
 
 impl HealthMachine {
@@ -40,6 +45,8 @@ impl HealthMachine {
             state: BrokerState::Healthy,
             since: now,
             cause: HealthCause::Initial,
+            connectivity: Connectivity::Idle,
+            connectivity_since: now,
             failure_run: 0,
             success_run: 0,
             window,
@@ -49,6 +56,7 @@ impl HealthMachine {
             success_count: 0,
             failure_count: 0,
             coalesced_count: 0,
+            silence: SilenceLimit::default(),
         }
     }
 
@@ -56,26 +64,73 @@ impl HealthMachine {
         self.state
     }
 
+    pub(super) fn condition(&self) -> BrokerCondition {
+        BrokerCondition {
+            state: self.state,
+            connectivity: self.connectivity,
+        }
+    }
+
+    pub(super) fn cause(&self) -> &HealthCause {
+        &self.cause
+    }
+
+    pub(super) fn last_error(&self) -> Option<&Arc<str>> {
+        self.last_error.as_ref()
+    }
+
     pub(super) fn failure_run(&self) -> u32 {
         self.failure_run
     }
 
     pub(super) fn verdict(&self) -> Verdict {
+        let is_suspect = self.connectivity.is_suspect();
         match self.state {
-            BrokerState::Healthy => Verdict::Use,
-            BrokerState::Degraded
-                if self.window.success_rate() > self.options.degraded_min_success_rate =>
-            {
-                Verdict::Use
-            }
-            BrokerState::Degraded => Verdict::AvoidDegraded,
-            BrokerState::Unhealthy => Verdict::AvoidUnhealthy,
             BrokerState::Suspended => Verdict::Never,
+            BrokerState::Unhealthy if is_suspect => Verdict::AvoidUnhealthySuspect,
+            BrokerState::Unhealthy => Verdict::AvoidUnhealthy,
+            BrokerState::Degraded | BrokerState::Healthy if is_suspect => Verdict::AvoidSuspect,
+            BrokerState::Degraded if self.is_poor() => Verdict::AvoidDegraded,
+            BrokerState::Degraded | BrokerState::Healthy => Verdict::Use,
         }
     }
 
+    /// Whether too few requests succeed for a degraded broker.
+    fn is_poor(&self) -> bool {
+        self.window.success_rate() <= self.options.degraded_min_success_rate
+    }
+
+    /// Whether the outcomes of requests alone keep messages away, so that probes have
+    /// to bring the broker back.
+    fn needs_probes(&self) -> bool {
+        match self.state {
+            BrokerState::Unhealthy => true,
+            BrokerState::Degraded => self.is_poor(),
+            BrokerState::Healthy | BrokerState::Suspended => false,
+        }
+    }
+
+    /// The connection tells something else. Returns whether it is news.
+    pub(super) fn connectivity_changed(
+        &mut self,
+        connectivity: Connectivity,
+        now: Instant,
+    ) -> bool {
+        let before = self.connectivity;
+        if before == connectivity {
+            return false;
+        }
+        self.connectivity = connectivity;
+        self.connectivity_since = now;
+        if before.is_suspect() && !connectivity.is_suspect() && self.needs_probes() {
+            // The failures may have had the same cause: no need to wait out the rest.
+            self.probe.succeeded(&self.options, now);
+        }
+        true
+    }
+
     pub(super) fn report_success(&mut self, latency: Option<Duration>, now: Instant) {
-        let before = self.verdict();
+        let before = self.needs_probes();
         self.success_count += 1;
         self.failure_run = 0;
         self.success_run = self.success_run.saturating_add(1);
@@ -89,9 +144,15 @@ impl HealthMachine {
                 now,
             );
         }
-        if is_avoided(before) && is_avoided(self.verdict()) {
+        if before && self.needs_probes() {
             self.probe.succeeded(&self.options, now);
         }
+    }
+
+    /// How long the broker may be silent, if that has changed; to be asked after each
+    /// success.
+    pub(super) fn new_silence_limit(&mut self) -> Option<Duration> {
+        self.silence.after_success(&self.window)
     }
 
     pub(super) fn report_failure(
@@ -104,7 +165,7 @@ impl HealthMachine {
             self.coalesced_count += 1;
             return false;
         }
-        let before = self.verdict();
+        let before = self.needs_probes();
         self.failure_count += 1;
         self.success_run = 0;
         self.failure_run = self.failure_run.saturating_add(1);
@@ -124,7 +185,7 @@ impl HealthMachine {
             }
             _ => {}
         }
-        match (is_avoided(before), is_avoided(self.verdict())) {
+        match (before, self.needs_probes()) {
             (false, true) => self.probe.begin(&self.options, now),
             (true, true) => self.probe.failed(&self.options, now),
             _ => {}
@@ -172,6 +233,8 @@ impl HealthMachine {
             state: self.state,
             since: self.since,
             cause: self.cause.clone(),
+            connectivity: self.connectivity,
+            connectivity_since: self.connectivity_since,
             last_error: self.last_error.clone(),
             is_available: self.verdict() == Verdict::Use,
             success_rate: self.window.success_rate(),
@@ -199,10 +262,6 @@ impl HealthMachine {
         self.state = state;
         self.cause = cause;
     }
-}
-
-fn is_avoided(verdict: Verdict) -> bool {
-    matches!(verdict, Verdict::AvoidDegraded | Verdict::AvoidUnhealthy)
 }
 
 /// The text cut to its bound at a character boundary: remarks come from the network.

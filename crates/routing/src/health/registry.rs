@@ -6,10 +6,10 @@ use std::{
 };
 
 use dashmap::DashMap;
-use rocketmq_producer_remoting::ConnectionPool;
-use tokio::time::Instant;
+use rocketmq_producer_remoting::{ConnectionPool, Connectivity};
+use tokio::{sync::watch, time::Instant};
 
-use super::{BrokerHealth, SharedCounts};
+use super::{BrokerHealth, BrokerHealthInfo, HealthEvents, SharedCounts};
 use crate::{
     broker::Broker,
     options::{HealthOptions, RoutingOptions},
@@ -18,17 +18,47 @@ use crate::{
 
 type Key = (Arc<str>, Arc<str>);
 
-/// Hands out one record per broker name and address.
+/// Hands out one record per broker name and address, and tells of their changes.
 ///
-/// Bounded by the brokers of the routes in the cache: [`prune`](Self::prune) drops
-/// the records that no route holds any more.
+/// Made before the pool of connections, whose handler passes on to it what connections
+/// tell ([`connectivity_changed`](Self::connectivity_changed)). Bounded by the brokers
+/// of the routes in the cache: records that no route holds any more are dropped.
 #[derive(Debug)]
 pub struct BrokerRegistry {
     options: HealthOptions,
-    records: DashMap<Key, Arc<BrokerHealth>>,
+    records: Arc<Records>,
     shared: Arc<SharedCounts>,
     /// A suspension belongs to the name, so that a master switch does not lift it.
     suspended: Mutex<HashSet<Arc<str>>>,
+}
+
+/// The records with those who watch them.
+#[derive(Debug)]
+pub(super) struct Records {
+    by_key: DashMap<Key, Arc<BrokerHealth>>,
+    infos: watch::Sender<Arc<[BrokerHealthInfo]>>,
+    /// Held while the infos are made, so that the newest come last.
+    renewing: Mutex<()>,
+}
+
+impl Records {
+    /// Every record, sorted by name and address.
+    fn all(&self) -> Vec<Arc<BrokerHealth>> {
+        let records = self.by_key.iter();
+        let mut all: Vec<_> = records.map(|entry| Arc::clone(entry.value())).collect();
+        all.sort_by(|a, b| (a.broker_name(), a.address()).cmp(&(b.broker_name(), b.address())));
+        all
+    }
+
+    /// Shows those who watch the records as they are now. Not to be called under the
+    /// lock of a record or of the map.
+    pub(super) fn renew_infos(&self) {
+        if self.infos.receiver_count() > 0 {
+            let _renewing = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+            let infos = self.all().iter().map(|record| record.info()).collect();
+            self.infos.send_replace(infos);
+        }
+    }
 }
 
 impl BrokerRegistry {
@@ -37,10 +67,44 @@ impl BrokerRegistry {
     pub fn new(options: HealthOptions) -> Self {
         Self {
             options,
-            records: DashMap::new(),
+            records: Arc::new(Records {
+                by_key: DashMap::new(),
+                infos: watch::Sender::new(Arc::from([])),
+                renewing: Mutex::new(()),
+            }),
             shared: Arc::default(),
             suspended: Mutex::new(HashSet::new()),
         }
+    }
+
+    /// Tells all records of an address what its connection tells.
+    pub fn connectivity_changed(&self, address: &str, connectivity: Connectivity, now: Instant) {
+        let records = self.select(|record| record.address().as_ref() == address);
+        for record in records {
+            record.connectivity_changed(connectivity, now);
+        }
+    }
+
+    /// The records of all brokers, renewed whenever a broker changes its condition,
+    /// comes or goes. Counts and latencies are as of then.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<[BrokerHealthInfo]>> {
+        let mut receiver = self.records.infos.subscribe();
+        self.records.renew_infos();
+        receiver.mark_unchanged();
+        receiver
+    }
+
+    /// The changes of all brokers from now on.
+    #[must_use]
+    pub fn events(&self) -> HealthEvents {
+        self.shared.events.subscribe()
+    }
+
+    /// The records of all brokers, sorted by name and address.
+    #[must_use]
+    pub fn infos(&self) -> Vec<BrokerHealthInfo> {
+        self.all().iter().map(|record| record.info()).collect()
     }
 
     /// Whether every broker is one to use; one atomic load.
@@ -51,29 +115,31 @@ impl BrokerRegistry {
     /// The record of a broker at an address, made clean if there is none.
     pub(crate) fn record(&self, name: &Arc<str>, address: &str, now: Instant) -> Arc<BrokerHealth> {
         let key: Key = (Arc::clone(name), Arc::from(address));
-        if let Some(record) = self.records.get(&key) {
+        if let Some(record) = self.records.by_key.get(&key) {
             return Arc::clone(&record);
         }
         let suspended = self.suspended();
-        let address = Arc::clone(&key.1);
-        let record = self.records.entry(key).or_insert_with(|| {
-            let record = BrokerHealth::with_counter(
-                Arc::clone(name),
-                address,
-                self.options.clone(),
-                now,
-                rand::random(),
-                Arc::clone(&self.shared),
-            );
-            if suspended.contains(name) {
-                record.suspend(now);
-            }
-            Arc::new(record)
-        });
-        Arc::clone(&record)
+        let record = Arc::new(BrokerHealth::among(
+            Arc::clone(name),
+            Arc::clone(&key.1),
+            self.options.clone(),
+            now,
+            rand::random(),
+            Arc::clone(&self.shared),
+            Arc::downgrade(&self.records),
+        ));
+        if suspended.contains(name) {
+            record.suspend(now);
+        }
+        // Made outside of the map, whose lock must not be held where changes are told.
+        let known = Arc::clone(&self.records.by_key.entry(key).or_insert(record));
+        drop(suspended);
+        self.records.renew_infos();
+        known
     }
 
-    /// A broker of a route with its record.
+    /// A broker of a route with its record, which begins with what the connections of
+    /// the address told last.
     pub(crate) fn broker(
         &self,
         name: &str,
@@ -83,11 +149,17 @@ impl BrokerRegistry {
         now: Instant,
     ) -> Arc<Broker> {
         let record = self.record(&Arc::from(name), address, now);
-        Arc::new(Broker::new(
-            Arc::from(cluster),
-            record,
-            pool.endpoint(address),
-        ))
+        let endpoint = pool.endpoint(address);
+        // The record was in its place before the look, so that a change is either seen
+        // here or told to it; a change between look and telling shows in the next look.
+        loop {
+            let connectivity = endpoint.connectivity();
+            record.connectivity_changed(connectivity, now);
+            if endpoint.connectivity() == connectivity {
+                break;
+            }
+        }
+        Arc::new(Broker::new(Arc::from(cluster), record, &endpoint))
     }
 
     /// Takes over how much each broker may hold.
@@ -97,13 +169,7 @@ impl BrokerRegistry {
 
     /// Every record, sorted by name and address.
     pub(crate) fn all(&self) -> Vec<Arc<BrokerHealth>> {
-        let mut all: Vec<_> = self
-            .records
-            .iter()
-            .map(|entry| Arc::clone(entry.value()))
-            .collect();
-        all.sort_by(|a, b| (a.broker_name(), a.address()).cmp(&(b.broker_name(), b.address())));
-        all
+        self.records.all()
     }
 
     /// Messages routed to brokers whose records are gone.
@@ -148,14 +214,23 @@ impl BrokerRegistry {
 
     /// Drops the records that nobody else holds.
     pub(crate) fn prune(&self) {
+        let before = self.records.by_key.len();
         self.records
+            .by_key
             .retain(|_, record| Arc::strong_count(record) > 1);
+        if self.records.by_key.len() < before {
+            self.records.renew_infos();
+        }
     }
 
     fn of(&self, name: &str) -> Vec<Arc<BrokerHealth>> {
-        self.records
-            .iter()
-            .filter(|entry| entry.key().0.as_ref() == name)
+        self.select(|record| record.broker_name().as_ref() == name)
+    }
+
+    fn select(&self, is_meant: impl Fn(&BrokerHealth) -> bool) -> Vec<Arc<BrokerHealth>> {
+        let records = self.records.by_key.iter();
+        records
+            .filter(|entry| is_meant(entry.value()))
             .map(|entry| Arc::clone(entry.value()))
             .collect()
     }

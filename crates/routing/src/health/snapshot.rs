@@ -2,14 +2,17 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use rocketmq_producer_remoting::Connectivity;
 use tokio::time::Instant;
 
 use super::BrokerState;
 
-/// Why a broker is in its state.
+/// Why a broker is in its condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HealthCause {
+    /// What its connection told.
+    Connectivity(Connectivity),
     /// So many failures in a row.
     Failures(u32),
     /// Nothing has changed since the record was made.
@@ -23,6 +26,7 @@ pub enum HealthCause {
 impl fmt::Display for HealthCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Connectivity(connectivity) => write!(f, "connection {connectivity}"),
             Self::Failures(run) => write!(f, "{run} failures in a row"),
             Self::Initial => f.write_str("nothing reported against it"),
             Self::Operator => f.write_str("set by the operator"),
@@ -45,6 +49,10 @@ pub struct BrokerHealthInfo {
     pub since: Instant,
     /// What put it there.
     pub cause: HealthCause,
+    /// What its connection tells. One that is suspect is avoided whatever the state.
+    pub connectivity: Connectivity,
+    /// Since when the connection tells that.
+    pub connectivity_since: Instant,
     /// Text of the last failure that was counted.
     pub last_error: Option<Arc<str>>,
     /// Whether routing uses it without being forced to.
@@ -78,7 +86,8 @@ pub struct BrokerHealthInfo {
     pub consecutive_successes: u32,
     /// Messages that were routed to it.
     pub routed_count: u64,
-    /// When an avoided broker is tried next.
+    /// When a message may next try out an avoided broker. None may while the connection
+    /// is suspect: the connection is tried out then.
     pub next_probe: Option<Instant>,
 }
 

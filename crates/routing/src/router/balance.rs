@@ -17,6 +17,14 @@ use crate::{
 /// and far below what a user would call slow.
 const SLACK: u64 = 10_000_000;
 
+/// How many more than twice the other's messages a broker may have under way and still
+/// keep its share.
+///
+/// A broker that has just stopped is found out by what piles up there long before its
+/// silence can be told from a slow answer; and unlike a latency, a pile leaves nothing
+/// behind once it is answered.
+const PILE: u64 = 4;
+
 /// How the broker of a drawn queue is weighed against another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Balance {
@@ -44,7 +52,7 @@ impl Balance {
     fn is_content(self, drawn: &BrokerGroup, now: Instant) -> bool {
         match self {
             Self::Off => true,
-            Self::Guard => cost(drawn, now) <= SLACK,
+            Self::Guard => load(drawn).queue() <= PILE + 2 && cost(drawn, now) <= SLACK,
             Self::Latency | Self::Load => false,
         }
     }
@@ -55,6 +63,9 @@ impl Balance {
             Self::Off => false,
             Self::Guard => {
                 let queue = load(other).queue();
+                if load(drawn).queue() > queue.saturating_mul(2).saturating_add(PILE) {
+                    return true;
+                }
                 let allowed = cost(other, now)
                     .saturating_mul(2)
                     .saturating_add(queue.saturating_mul(SLACK));

@@ -28,7 +28,10 @@ pub(super) fn keyed_place(
                 let healthy = match broker.health().verdict() {
                     Verdict::Use => true,
                     Verdict::Never => false,
-                    Verdict::AvoidDegraded | Verdict::AvoidUnhealthy => {
+                    Verdict::AvoidDegraded
+                    | Verdict::AvoidSuspect
+                    | Verdict::AvoidUnhealthy
+                    | Verdict::AvoidUnhealthySuspect => {
                         options.broker_avoidance == BrokerAvoidance::Disabled
                     }
                 };

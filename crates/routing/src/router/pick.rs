@@ -42,7 +42,9 @@ pub(super) fn badness(
         Verdict::Use if !is_full(group) => 0,
         Verdict::Use => 1,
         Verdict::AvoidDegraded => 2,
-        Verdict::AvoidUnhealthy | Verdict::Never => 3,
+        Verdict::AvoidSuspect => 3,
+        Verdict::AvoidUnhealthy => 4,
+        Verdict::AvoidUnhealthySuspect | Verdict::Never => 5,
     };
     let tier = if was_tried { tier + TIERS } else { tier };
     let tier = if group.vanished {
@@ -57,7 +59,7 @@ pub(super) fn badness(
 }
 
 /// Kinds of brokers that were not tried and have not vanished.
-const TIERS: u64 = 4;
+const TIERS: u64 = 6;
 
 /// Draws made before all brokers are looked at.
 const DRAWS: usize = 16;
