@@ -35,6 +35,15 @@ struct StandIn {
     since: Instant,
 }
 
+impl StandIn {
+    /// Closes it at once: nobody uses it but the one who asks it for a sign of life.
+    fn dismiss(stand_in: Option<Self>) {
+        if let Some(stand_in) = stand_in {
+            stand_in.line.connection.close();
+        }
+    }
+}
+
 /// A dial under way.
 #[derive(Debug)]
 pub(super) struct Dialing {
@@ -203,7 +212,7 @@ impl Link {
     pub(super) fn heard(&mut self, id: u64) -> Option<Arc<Connection>> {
         let mut stood_in = None;
         if self.is_current(id) {
-            self.stand_in = None;
+            StandIn::dismiss(self.stand_in.take());
         } else {
             let stand_in = self.stand_in.take_if(|stand_in| stand_in.line.id == id)?;
             stood_in = Some(Arc::clone(&stand_in.line.connection));
@@ -274,7 +283,7 @@ impl Link {
     /// Forgets the connection and all doubts, as if the address were new.
     pub(super) fn release(&mut self) -> Option<Arc<Connection>> {
         let line = self.current.take();
-        self.stand_in = None;
+        StandIn::dismiss(self.stand_in.take());
         self.failed = None;
         self.doubt = None;
         self.backoff.reset();
@@ -332,8 +341,8 @@ impl Link {
         let silent = line.silent;
         self.next_try = Some(now + self.interval(options, now));
         // One that has not answered in the time of a dial is no better than the first.
-        self.stand_in
-            .take_if(|stand_in| now.duration_since(stand_in.since) >= options.connect_timeout);
+        let is_old = |it: &mut StandIn| now.duration_since(it.since) >= options.connect_timeout;
+        StandIn::dismiss(self.stand_in.take_if(is_old));
         ask.extend(
             self.stand_in
                 .as_ref()

@@ -1,5 +1,8 @@
 //! The pool over loopback sockets, in real time.
 
+mod connectivity;
+mod network;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
