@@ -58,6 +58,11 @@ struct Counts {
 }
 
 impl ConnectionHandler for Heartbeats {
+    fn probe_body(&self) -> Bytes {
+        // So that a connection that takes over is known as this producer's.
+        self.body.clone()
+    }
+
     fn connected(&self, connection: &Connection) {
         let beat = self.beat(connection.clone(), self.deadline());
         let cancel = self.cancel.clone();

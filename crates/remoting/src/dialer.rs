@@ -67,3 +67,33 @@ fn prepare(stream: &TcpStream, options: &ConnectionOptions) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fresh_socket_has_the_options_asked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let timeout = Duration::from_secs(7);
+        let options = ConnectionOptions::new().with_tcp_user_timeout(Some(timeout));
+        let stream = TcpStream::connect(address).await.unwrap();
+        prepare(&stream, &options).unwrap();
+        let socket = socket2::SockRef::from(&stream);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(timeout));
+        assert!(socket.keepalive().unwrap());
+        assert!(stream.nodelay().unwrap());
+
+        let plain = TcpStream::connect(address).await.unwrap();
+        let options = options.with_tcp_user_timeout(None).with_tcp_keepalive(None);
+        prepare(&plain, &options).unwrap();
+        let socket = socket2::SockRef::from(&plain);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
+        assert!(!socket.keepalive().unwrap());
+    }
+}

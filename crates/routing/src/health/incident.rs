@@ -37,6 +37,7 @@ impl Incident {
         match failure {
             ConnectFailure::Io(cause) => Self::Shared(IncidentId::of(cause)),
             ConnectFailure::TimedOut(limit) => Self::Shared(IncidentId::of(limit)),
+            ConnectFailure::EndedAtOnce(reason) => Self::Shared(IncidentId::of(reason)),
             ConnectFailure::BackingOff { cause, .. } => Self::of_connect_failure(cause),
             _ => Self::Single,
         }
