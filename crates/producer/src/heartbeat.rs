@@ -58,11 +58,6 @@ struct Counts {
 }
 
 impl ConnectionHandler for Heartbeats {
-    fn probe_body(&self) -> Bytes {
-        // So that a connection that takes over is known as this producer's.
-        self.body.clone()
-    }
-
     fn connected(&self, connection: &Connection) {
         let beat = self.beat(connection.clone(), self.deadline());
         let cancel = self.cancel.clone();
@@ -75,6 +70,7 @@ impl ConnectionHandler for Heartbeats {
     }
 
     fn probe_body(&self) -> Bytes {
+        // So that a connection that takes over is known as this producer's.
         self.body.clone()
     }
 
