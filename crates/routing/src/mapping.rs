@@ -101,6 +101,9 @@ pub struct CacheStats {
     pub brokers: usize,
     /// Queues in those routes.
     pub queues: usize,
+    /// Age of the route that no name server has confirmed for the longest time; grows
+    /// while they are down. Zero without a route.
+    pub oldest: Duration,
 }
 
 impl TopicBrokerMapping {
@@ -378,7 +381,13 @@ impl TopicBrokerMapping {
     #[must_use]
     pub fn cache_stats(&self) -> CacheStats {
         let routes = self.routes();
+        let now = Instant::now();
         CacheStats {
+            oldest: routes
+                .iter()
+                .map(|route| route.age(now))
+                .max()
+                .unwrap_or_default(),
             topics: routes.len(),
             brokers: self.available_brokers().len(),
             queues: routes
@@ -386,6 +395,14 @@ impl TopicBrokerMapping {
                 .map(|route| route.usable_queues().count())
                 .sum(),
         }
+    }
+
+    /// Whether the last question to the name servers was answered by one of them, be it
+    /// with "no such topic". While they are not reachable the routes known stay in use.
+    /// True before the first question.
+    #[must_use]
+    pub fn is_name_server_reachable(&self) -> bool {
+        !self.is_unreachable()
     }
 
     /// The age from which a route counts as expired.

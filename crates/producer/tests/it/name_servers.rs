@@ -145,6 +145,43 @@ async fn one_name_server_of_two_is_enough() {
     }
 }
 
+/// An address that takes connections and never answers, while the listener lives.
+async fn silent() -> (tokio::net::TcpListener, String) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+#[tokio::test]
+async fn a_silent_name_server_is_named_although_the_budget_of_the_send_ends_first() {
+    let (_listener, address) = silent().await;
+    let builder = Producer::builder(GROUP)
+        .name_servers(&address)
+        .configure(|settings| settings.send_msg_timeout(millis(400)));
+    let producer = builder.start().await.unwrap();
+    let (error, cause) = nowhere(&producer, TOPIC).await;
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(matches!(cause, RoutingError::DeadlineExceeded { .. }));
+    for word in [TOPIC, &address, "no answer"] {
+        assert!(chain(&error).contains(word), "{}", chain(&error));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_name_server_beside_a_good_one_costs_no_send() {
+    let cluster = cluster(1).await;
+    let (_listener, address) = silent().await;
+    let both = format!("{address};{}", cluster.name_servers());
+    // The order is shuffled: the silent one comes first in half of them.
+    for _ in 0..8 {
+        let builder = Producer::builder(GROUP)
+            .name_servers(&both)
+            .configure(|settings| settings.send_msg_timeout(millis(2500)));
+        let producer = builder.start().await.unwrap();
+        producer.send(message()).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_stale_route_is_served_while_the_name_servers_are_down() {
     let cluster = cluster(2).await;

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use tokio::time::{Instant, sleep};
 
 use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
-use crate::{error::RoutingError, name_server::NameServerError};
+use crate::error::RoutingError;
 
 /// Topics that are asked for at the same time in one round.
 const PARALLEL: usize = 8;
@@ -61,16 +61,11 @@ impl TopicBrokerMapping {
                 let Ok(outcome) = flight.outcome.wait_for(Option::is_some).await else {
                     continue;
                 };
-                // No use in asking for the other topics now.
-                if let Some(Err(RoutingError::NameServer {
-                    cause: NameServerError::Unreachable { attempts },
-                    ..
-                })) = outcome.as_ref()
+                if let Some(Err(RoutingError::NameServer { cause, .. })) = outcome.as_ref()
+                    && cause.is_unreachable()
                 {
-                    tracing::warn!(
-                        tried = attempts.len(),
-                        "no name server reachable; the routes known are kept"
-                    );
+                    // No use in asking for the other topics now.
+                    tracing::warn!(%cause, "no name server answers; the routes known are kept");
                     return Round::Unreachable;
                 }
             }

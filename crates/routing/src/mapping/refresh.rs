@@ -135,12 +135,7 @@ impl TopicBrokerMapping {
 
     fn note_reachable(&self, outcome: &Outcome) {
         let unreachable = match outcome {
-            Err(RoutingError::NameServer { cause, .. }) => matches!(
-                cause,
-                NameServerError::Unreachable { .. }
-                    | NameServerError::NoAddress
-                    | NameServerError::Discovery(_)
-            ),
+            Err(RoutingError::NameServer { cause, .. }) => cause.is_unreachable(),
             Err(RoutingError::Closed) => return,
             _ => false,
         };

@@ -111,6 +111,8 @@ async fn a_route_is_served_stale_while_the_name_servers_are_down_and_fresh_again
     tokio::time::sleep(Duration::from_secs(300)).await;
     let route = mapping.topic("T", soon()).await.unwrap().route().unwrap();
     assert!(route.age(Instant::now()) >= Duration::from_secs(270));
+    assert_eq!(mapping.cache_stats().oldest, route.age(Instant::now()));
+    assert!(!mapping.is_name_server_reachable());
     assert_eq!(route.usable_queues().count(), 2);
 
     let error = mapping.force_refresh("T", soon()).await.unwrap_err();

@@ -56,29 +56,24 @@ impl TopicBrokerMapping {
             if is_ready(&entry) {
                 return Ok(entry);
             }
-            if entry.asked_within(fresh, now) && !entry.is_asking() {
-                last = entry.refresh().failed.clone().or(last);
+            let outcome = if entry.asked_within(fresh, now) && !entry.is_asking() {
+                entry.refresh().failed.clone().map_or(Ok(()), Err)
             } else {
-                match self
-                    .wait_for_refresh(&entry, Scope::OwnRoute, deadline)
-                    .await
-                {
-                    Ok(_) => last = None,
-                    Err(RoutingError::Closed) => return Err(RoutingError::Closed),
-                    Err(late @ RoutingError::DeadlineExceeded { .. }) => {
-                        last.get_or_insert(late);
-                    }
-                    Err(error) => last = Some(error),
+                let asked = self.wait_for_refresh(&entry, Scope::OwnRoute, deadline);
+                asked.await.map(|_| ())
+            };
+            match (outcome, entry.route()) {
+                (_, Some(_)) if is_ready(&entry) => return Ok(entry),
+                (Err(RoutingError::Closed), _) => return Err(RoutingError::Closed),
+                (Err(late @ RoutingError::DeadlineExceeded { .. }), _) => {
+                    // What was met before says more.
+                    last.get_or_insert(late);
                 }
-                if is_ready(&entry) {
-                    return Ok(entry);
+                (Err(error), _) => last = Some(error),
+                (Ok(()), Some(route)) if route.origin() == RouteOrigin::Topic => {
+                    last = Some(RoutingError::nowhere(&route));
                 }
-            }
-            if let Some(route) = entry.route()
-                && route.origin() == RouteOrigin::Topic
-                && last.is_none()
-            {
-                last = Some(RoutingError::nowhere(&route));
+                (Ok(()), _) => {}
             }
             if Instant::now() >= deadline {
                 return Err(last.unwrap_or_else(|| self.late(&entry)));

@@ -72,6 +72,14 @@ impl NameServerError {
         }
     }
 
+    /// Whether no name server answered at all: another question would fare no better now.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Discovery(_) | Self::NoAddress | Self::Unreachable { .. }
+        )
+    }
+
     /// Each address that was asked and what came of it; empty where that is not told.
     #[must_use]
     pub fn attempts(&self) -> &[NameServerAttempt] {
