@@ -11,16 +11,22 @@ mod trace;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use xtask::apache::{Cluster, Node, PortBlock};
 
 pub use fault::{Fault, Mischief, Which};
 pub use trace::{Step, Trace, What};
+
+const BACKLOG: u32 = 1024;
+/// On this host an answer to a SYN takes microseconds.
+const FULL: Duration = Duration::from_millis(150);
 
 /// One server's proxy. Dropping it ends its connections and frees its port.
 #[derive(Debug)]
@@ -40,6 +46,8 @@ struct Shared {
     order: watch::Sender<Order>,
     counts: Counters,
     trace: Trace,
+    /// Whether SYNs go unanswered by now.
+    silent: watch::Sender<bool>,
 }
 
 /// What connections obey.
@@ -89,7 +97,7 @@ impl FaultProxy {
         // Not from the range of outgoing connections: the port must still be free after a refusal.
         let port = PortBlock::free()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port.first()));
-        let listener = listen(address).with_context(|| format!("a proxy on {address}"))?;
+        let listener = listen(address, BACKLOG).with_context(|| format!("a proxy on {address}"))?;
         let shared = Arc::new(Shared {
             name: name.into(),
             address,
@@ -98,6 +106,7 @@ impl FaultProxy {
             order: watch::Sender::default(),
             counts: Counters::default(),
             trace,
+            silent: watch::Sender::default(),
         });
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         let accepting = accept(Arc::clone(&shared), listener, tasks.clone(), cancel.clone());
@@ -125,6 +134,16 @@ impl FaultProxy {
     pub fn set(&self, fault: Fault) {
         self.shared.counts.since_set.store(0, Ordering::Release);
         self.shared.order.send_modify(|order| order.fault = fault);
+    }
+
+    /// [`Fault::Silent`], and waits until it holds.
+    ///
+    /// # Cancel safety
+    /// The fault is set at the first poll.
+    pub async fn fall_silent(&self) {
+        self.set(Fault::Silent);
+        // The sender lives as long as this.
+        let _ = self.shared.silent.subscribe().wait_for(|is| *is).await;
     }
 
     /// Resets every connection at once; new ones are welcome.
@@ -217,12 +236,32 @@ impl ProxiedCluster {
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn listen(address: SocketAddr, backlog: u32) -> std::io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     // Connections of before a refusal may linger on the port.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(1024)
+    socket.listen(backlog)
+}
+
+/// A listener whose queue is full: the system answers no further SYN.
+struct Full {
+    _listener: TcpListener,
+    _queue: Vec<TcpStream>,
+}
+
+impl Full {
+    async fn at(address: SocketAddr) -> std::io::Result<Self> {
+        let listener = listen(address, 0)?;
+        let mut queue = Vec::new();
+        while let Ok(stream) = timeout(FULL, TcpStream::connect(address)).await {
+            queue.push(stream?);
+        }
+        Ok(Self {
+            _listener: listener,
+            _queue: queue,
+        })
+    }
 }
 
 async fn accept(
@@ -233,12 +272,23 @@ async fn accept(
 ) {
     let mut order = shared.order.subscribe();
     let mut listener = Some(listener);
+    let mut full = None;
     loop {
-        let refuses = order.borrow_and_update().fault == Fault::Refuse;
-        if refuses {
+        let fault = order.borrow_and_update().fault.clone();
+        if fault.ends_connections() {
             listener = None;
+            if fault == Fault::Refuse {
+                full = None;
+            } else if full.is_none() {
+                full = Full::at(shared.address).await.ok();
+                shared.silent.send_replace(full.is_some());
+            }
         } else if listener.is_none() {
-            listener = listen(shared.address).ok();
+            full = None;
+            listener = listen(shared.address, BACKLOG).ok();
+        }
+        if full.is_none() {
+            shared.silent.send_replace(false);
         }
         let client = tokio::select! {
             () = cancel.cancelled() => return,

@@ -20,6 +20,8 @@ pub enum Fault {
     ResetEvery(u64),
     /// Some sends fare badly.
     Sends(Which, Mischief),
+    /// Like a host that is gone: connections are reset, and new ones get no answer to their SYN. Linux only.
+    Silent,
     /// Like a stopped process: connections stay open, nothing is read. Goes on where it was when the fault is over.
     Stall,
 }
@@ -34,6 +36,13 @@ pub enum Which {
     Every(u64),
     /// The n-th only, beginning with 1.
     Nth(u64),
+}
+
+impl Fault {
+    /// Whether no connection lives through it.
+    pub(super) const fn ends_connections(&self) -> bool {
+        matches!(self, Self::Refuse | Self::Silent)
+    }
 }
 
 impl Which {

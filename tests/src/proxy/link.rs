@@ -72,7 +72,7 @@ async fn serve(link: &Link, client: &mut TcpStream) -> End {
     let mut order = link.shared.order.subscribe();
     let resets = order.borrow().resets;
     let cut = async {
-        let is_cut = |order: &Order| order.resets != resets || order.fault == Fault::Refuse;
+        let is_cut = |order: &Order| order.resets != resets || order.fault.ends_connections();
         // The sender lives as long as the proxy, which ends this task before.
         let _ = order.wait_for(is_cut).await;
         End::Reset

@@ -13,6 +13,7 @@ mod auto_create;
 mod bodies;
 mod clusters;
 mod errors;
+mod faults;
 mod java_client;
 mod load;
 mod order;

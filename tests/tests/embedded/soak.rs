@@ -9,7 +9,10 @@ use rocketmq_producer_tests::soak::{Embedded, Plan, run};
 const VARIABLE: &str = "SOAK_SEED";
 const SEED: u64 = 20_260;
 
-#[expect(clippy::print_stdout, reason = "a failure is looked at by its seed and schedule")]
+#[expect(
+    clippy::print_stdout,
+    reason = "a failure is looked at by its seed and schedule"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_seconds_of_faults_at_random_break_no_promise() -> Result<()> {
     let seed = match std::env::var(VARIABLE) {
