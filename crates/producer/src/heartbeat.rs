@@ -5,7 +5,6 @@
 //! interval. They are sent as two-way requests in parallel: only an answer shows that the broker
 //! took it, and a refusal shows wrong credentials early.
 
-use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -122,13 +121,12 @@ impl Heartbeats {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut beats: JoinSet<Arc<str>> = JoinSet::new();
         let mut under_way: HashSet<Arc<str>> = HashSet::new();
-        let mut unrouted = HashSet::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
-                    let addresses = mapping.broker_addresses();
-                    unrouted = drop_unrouted(&pool, &addresses, &unrouted);
-                    for address in addresses {
+                    // Each route holds the addresses of its brokers.
+                    pool.prune();
+                    for address in mapping.broker_addresses() {
                         if under_way.insert(Arc::clone(&address)) {
                             let beat = Arc::clone(&self).beat_at(pool.endpoint(&address));
                             beats.spawn(async move {
@@ -235,26 +233,4 @@ impl Heartbeats {
             result
         }
     }
-}
-
-/// Closes connections to addresses that no route named in the last round either, and returns those
-/// that none names in this one. Two rounds, so that an address whose route came a moment ago
-/// keeps its new connection.
-fn drop_unrouted(
-    pool: &ConnectionPool,
-    routed: &[Arc<str>],
-    unrouted_before: &HashSet<Box<str>>,
-) -> HashSet<Box<str>> {
-    let unrouted = RefCell::new(HashSet::new());
-    pool.retain_addresses(|address| {
-        if routed.iter().any(|known| &**known == address) {
-            return true;
-        }
-        let keep = !unrouted_before.contains(address);
-        if keep {
-            unrouted.borrow_mut().insert(Box::from(address));
-        }
-        keep
-    });
-    unrouted.into_inner()
 }
