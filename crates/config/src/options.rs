@@ -16,11 +16,8 @@ impl Choice for RoutingStrategy {
         ("round_robin", Self::RoundRobin),
         ("random", Self::Random),
         ("message_hash", Self::MessageHash),
-    ];
-    const LATER: &'static [(&'static str, &'static str)] = &[
-        ("least_latency", "routing by latency"),
-        ("least_active", "routing by load"),
-        ("least_load", "routing by load"),
+        ("least_latency", Self::LeastLatency),
+        ("least_load", Self::LeastLoad),
     ];
 }
 
@@ -81,6 +78,12 @@ impl ProducerConfig {
             })
             .with_strategy(self.routing_strategy)
             .with_keyed_failover(self.keyed_failover)
+            .with_in_flight_limits(
+                usize::try_from(self.async_send_semaphore).unwrap_or(usize::MAX),
+                self.max_in_flight_bytes.as_u64(),
+            )
+            .with_broker_share(self.broker_share)
+            .with_active_detector(self.active_detector)
             .with_stats_reset_interval(
                 Some(self.stats_reset_interval).filter(|interval| !interval.is_zero()),
             )
@@ -139,6 +142,9 @@ mod tests {
             ("connect_timeout", "7s"),
             ("header_encoding", "json"),
             ("async_send_semaphore", "100000"),
+            ("max_in_flight_bytes", "1MiB"),
+            ("broker_share", "0.25"),
+            ("active_detector", "9s"),
         ]);
         let routing = config.routing_options();
         assert_eq!(routing.name_server_timeout, Duration::from_secs(1));
@@ -154,6 +160,10 @@ mod tests {
         assert_eq!(routing.strategy, RoutingStrategy::Random);
         assert_eq!(routing.broker_avoidance, BrokerAvoidance::Disabled);
         assert_eq!(routing.keyed_failover, KeyedFailover::Move);
+        assert_eq!(routing.in_flight_limit, 100_000);
+        assert_eq!(routing.in_flight_bytes_limit, 1 << 20);
+        assert_eq!(routing.broker_share.to_string(), "0.25");
+        assert_eq!(routing.active_detector, Some(Duration::from_secs(9)));
         assert_eq!(routing.stats_reset_interval, Some(Duration::from_secs(8)));
         let connection = config.connection_options();
         assert_eq!(connection.connect_timeout, Duration::from_secs(7));

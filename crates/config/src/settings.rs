@@ -296,7 +296,7 @@ settings! {
     /// How the queue of a message without a sharding key is chosen; one with a sharding key always goes by its hash.
     routing_strategy: RoutingStrategy, set by RoutingStrategy,
     default "round_robin",
-    allowed "round_robin, random or message_hash" = (),
+    allowed "round_robin, random, message_hash, least_latency or least_load" = (),
     java None, old true;
 
     /// Whether a message with a sharding key may leave its queue while the queue's broker is out (move), which breaks the order of its key, or fails meanwhile (stay).

@@ -242,8 +242,6 @@ impl SettingValue for Option<String> {
 pub(crate) trait Choice: Copy + PartialEq + 'static {
     /// The names, each with its value; the first name of a value is the one printed.
     const NAMES: &'static [(&'static str, Self)];
-    /// Names that later features bring, each with its feature.
-    const LATER: &'static [(&'static str, &'static str)] = &[];
 }
 
 impl<T: Choice> SettingValue for T {
@@ -257,12 +255,6 @@ impl<T: Choice> SettingValue for T {
             .find(|(name, _)| name.eq_ignore_ascii_case(text))
         {
             return Ok(*value);
-        }
-        if let Some((_, feature)) = T::LATER
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(text))
-        {
-            return Err(Refusal::NotAvailable(feature));
         }
         let nearest = crate::suggest::nearest(text, T::NAMES.iter().map(|(name, _)| *name));
         Err(Refusal::invalid(match nearest {

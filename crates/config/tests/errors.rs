@@ -65,7 +65,11 @@ fn values_that_a_setting_does_not_take() {
         ("heartbeat_broker_interval", "2m"),
         ("debug_enabled", "maybe"),
         ("routing_strategy", "ranbom"),
-        ("routing_strategy", "least_latency"),
+        ("routing_strategy", "least_latencies"),
+        ("retry_response_codes", "215,10"),
+        ("broker_share", "half"),
+        ("broker_share", "1.5"),
+        ("active_detector", "on"),
         ("header_encoding", "xml"),
     ];
     let lines: String = wrong

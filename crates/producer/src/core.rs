@@ -21,10 +21,12 @@ use crate::deadline;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::heartbeat::{HeartbeatReport, Heartbeats};
+use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
 use crate::preheat::{Preheat, PreheatReport};
 use crate::report::ShutdownReport;
+use crate::retry::RetryRules;
 use crate::stats::ProducerStats;
 
 /// Part of a shutdown's time kept for saying goodbye to brokers.
@@ -40,10 +42,14 @@ pub(crate) struct Core {
     pub(crate) client_id: Arc<str>,
     pub(crate) state: StateCell,
     pub(crate) ledger: Ledger,
+    pub(crate) lanes: Lanes,
+    pub(crate) retry_rules: RetryRules,
     pub(crate) ids: &'static MessageIdGenerator,
     pub(crate) router: MessageRouter,
     pub(crate) brokers: ConnectionPool,
-    /// Cancelled when the time for what is under way is over.
+    /// Cancelled when no message is taken any more.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled when the time for what is under way is over; implies `closing`.
     pub(crate) cancel: CancellationToken,
     /// Where the producer was started, for blocking calls.
     pub(crate) home: OnceLock<Home>,
@@ -116,6 +122,9 @@ impl Core {
             group,
             client_id,
             state: StateCell::new(),
+            lanes: Lanes::new(config.ordered, config.ordered_on_unknown),
+            retry_rules: RetryRules::of(&config),
+            closing: cancel.child_token(),
             ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),
             ids: MessageIdGenerator::shared(),
             router: MessageRouter::new(mapping),
@@ -177,7 +186,7 @@ impl Core {
     /// Shuts down a producer that was never started, which takes no waiting.
     pub(crate) fn shutdown_unstarted(&self) -> Option<ShutdownReport> {
         if self.state.end_unstarted() {
-            self.ledger.gate().close();
+            self.close_entrances();
             self.cancel.cancel();
             let report = ShutdownReport::of(self.ledger.ended_after_close(), 0);
             // Another call may have been first.
@@ -190,7 +199,7 @@ impl Core {
         let began = Instant::now();
         let deadline = deadline::after(began, patience);
         self.state.advance(State::Stopping);
-        self.ledger.gate().close();
+        self.close_entrances();
         // Some time is kept for the goodbye, unless the sends under way are done before.
         let drain_until = deadline - deadline.duration_since(began) / GOODBYE_SHARE;
         let _ = tokio::time::timeout_at(drain_until, self.ledger.gate().wait_until_empty()).await;
@@ -225,6 +234,13 @@ impl Core {
         report
     }
 
+    /// Takes no message any more, and refuses those that wait to be taken.
+    fn close_entrances(&self) {
+        self.ledger.gate().close();
+        self.lanes.close();
+        self.closing.cancel();
+    }
+
     /// Counts a send that was not admitted.
     pub(crate) fn count_refusal(&self) {
         self.refusals.fetch_add(1, Relaxed);
@@ -246,6 +262,7 @@ impl Core {
     pub(crate) fn stats(&self) -> ProducerStats {
         let outcomes = self.ledger.ended();
         let not_sent = outcomes.not_sent + self.refusals.load(Relaxed);
+        let (lanes, stopped_lanes) = self.lanes.counts();
         let (heartbeats_succeeded, heartbeats_failed) = self.heartbeats.counts();
         ProducerStats {
             state: self.state.get(),
@@ -261,6 +278,8 @@ impl Core {
             retries: self.retries.load(Relaxed),
             under_way: self.ledger.gate().under_way(),
             bytes_under_way: self.ledger.gate().bytes_under_way(),
+            lanes,
+            stopped_lanes,
             cached_topics: self.router.mapping().cache_stats().topics,
             heartbeats_succeeded,
             heartbeats_failed,

@@ -10,6 +10,7 @@ mod deadline;
 mod error;
 mod gate;
 mod heartbeat;
+mod lanes;
 mod ledger;
 mod lifecycle;
 mod options;
@@ -31,6 +32,7 @@ pub use error::{
     BlockingFailure, BuildError, ErrorKind, FullBound, SendError, SendFailure, StartError,
 };
 pub use heartbeat::HeartbeatReport;
+pub use lanes::Lane;
 pub use lifecycle::State;
 pub use options::SendOptions;
 pub use preheat::PreheatReport;

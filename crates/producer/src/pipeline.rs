@@ -1,6 +1,7 @@
 //! The one way every message goes: check, admit, stamp, deliver, report.
 
 mod delivery;
+mod entrance;
 mod exchange;
 mod place;
 
@@ -12,16 +13,15 @@ use tracing::debug;
 use self::delivery::{Delivered, Delivery};
 use self::exchange::{OneWay, Stored, TwoWay};
 use crate::attempt::Attempt;
-use crate::config::routing::MessageQueue;
-use crate::config::routing::remoting::Message;
-use crate::config::routing::remoting::message::{MessageId, SystemClock, WallClock};
+use crate::config::routing::remoting::message::MessageId;
+use crate::config::routing::remoting::{Delivery as Certainty, Message};
+use crate::config::routing::{KeyedFailover, MessageQueue, RoutingStrategy};
 use crate::core::Core;
 use crate::deadline;
-use crate::error::{FullBound, SendError, SendFailure};
-use crate::gate::Refusal;
+use crate::error::{SendError, SendFailure};
+use crate::lanes::Turn;
 use crate::ledger::Visit;
-use crate::lifecycle::State;
-use crate::options::SendOptions;
+use crate::options::{SendOptions, Target};
 use crate::outcome::Outcome;
 use crate::receipt::SendReceipt;
 
@@ -33,12 +33,13 @@ impl Core {
         options: &SendOptions,
     ) -> Result<SendReceipt, SendError> {
         let call = Call::new(self, message, options);
-        let (visit, stamp) = call.admit().await?;
-        let outcome = match Delivery::<TwoWay>::new(call, stamp).run().await {
-            Ok(delivered) => Ok(call.receipt(stamp, delivered)),
-            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
+        let admitted = call.admit().await?;
+        let (mut delivery, pledge) = Delivery::<TwoWay>::new(call, admitted);
+        let outcome = match delivery.run(pledge.turn.as_ref()).await {
+            Ok(delivered) => Ok(call.receipt(delivery.stamp(), delivered)),
+            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
         };
-        visit.end(match &outcome {
+        pledge.end(match &outcome {
             Ok(_) => Outcome::Acked,
             Err(error) => Outcome::Failed(error.delivery()),
         });
@@ -52,12 +53,13 @@ impl Core {
         options: &SendOptions,
     ) -> Result<MessageId, SendError> {
         let call = Call::new(self, message, options);
-        let (visit, stamp) = call.admit().await?;
-        let outcome = match Delivery::<OneWay>::new(call, stamp).run().await {
-            Ok(delivered) => Ok(call.written(stamp, &delivered)),
-            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
+        let admitted = call.admit().await?;
+        let (mut delivery, pledge) = Delivery::<OneWay>::new(call, admitted);
+        let outcome = match delivery.run(pledge.turn.as_ref()).await {
+            Ok(delivered) => Ok(call.written(delivery.stamp(), &delivered)),
+            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
         };
-        visit.end(match &outcome {
+        pledge.end(match &outcome {
             Ok(_) => Outcome::OnewayWritten,
             Err(error) => Outcome::Failed(error.delivery()),
         });
@@ -73,6 +75,21 @@ struct Call<'a> {
     options: &'a SendOptions,
     began: Instant,
     deadline: Instant,
+}
+
+/// What a message under way holds until its outcome.
+struct Pledge<'a> {
+    visit: Visit<'a>,
+    turn: Option<Turn<'a>>,
+}
+
+impl Pledge<'_> {
+    fn end(self, outcome: Outcome) {
+        if let Some(turn) = &self.turn {
+            turn.set_doubt(outcome == Outcome::Failed(Certainty::Unknown));
+        }
+        self.visit.end(outcome);
+    }
 }
 
 /// What a message is marked with on admission. It stays the same over all attempts.
@@ -96,53 +113,23 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Checks the message, waits for a place and stamps the message.
-    async fn admit(self) -> Result<(Visit<'a>, Stamp), SendError> {
-        let core = self.core;
-        if let Err(cause) = self.check() {
-            core.count_refusal();
-            return Err(self.error(None, cause, Vec::new()));
-        }
-        let mut visit = core.ledger.begin();
-        if let Err(cause) = self.enter(&mut visit).await {
-            let error = self.error(None, cause, Vec::new());
-            visit.end(Outcome::Failed(error.delivery()));
-            return Err(error);
-        }
-        let millis = SystemClock.epoch_millis();
-        let stamp = Stamp {
-            id: core.ids.next_id_at(millis),
-            // Saturates in the year 292 278 994.
-            born: i64::try_from(millis).unwrap_or(i64::MAX),
+    /// The key by whose hash the queue is chosen, if it is.
+    fn key(self) -> Option<&'a str> {
+        let by_keys = || {
+            let by_hash = self.core.router.strategy() == RoutingStrategy::MessageHash;
+            self.message.keys().next().filter(|_| by_hash)
         };
-        Ok((visit, stamp))
+        self.message.sharding_key().or_else(by_keys)
     }
 
-    fn check(self) -> Result<(), SendFailure> {
-        let (core, config) = (self.core, &self.core.config);
-        let state = core.state.get();
-        if state != State::Running {
-            return Err(SendFailure::State(state));
+    /// Whether the message may go to one queue only.
+    fn is_bound(self) -> bool {
+        match &self.options.target {
+            Target::Strategy => {
+                self.core.config.keyed_failover == KeyedFailover::Stay && self.key().is_some()
+            }
+            _ => true,
         }
-        self.message
-            .check_limits(config.max_message_size, config.property_margin.as_usize())
-            .map_err(SendFailure::Message)
-    }
-
-    async fn enter(self, visit: &mut Visit<'a>) -> Result<(), SendFailure> {
-        let core = self.core;
-        let entered = visit.enter(self.bytes(), self.deadline).await;
-        entered.map_err(|refusal| match refusal {
-            Refusal::Closed => SendFailure::State(core.state.get()),
-            Refusal::TooLarge => SendFailure::QueueFull {
-                bound: FullBound::Bytes,
-                limit: core.ledger.gate().byte_limit(),
-            },
-            Refusal::TooMany => SendFailure::QueueFull {
-                bound: FullBound::Sends,
-                limit: core.ledger.gate().limit() as u64,
-            },
-        })
     }
 
     /// What the message counts for among the bytes under way.

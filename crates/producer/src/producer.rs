@@ -16,6 +16,7 @@ use crate::core::Core;
 use crate::deadline;
 use crate::error::{BuildError, SendError, StartError};
 use crate::heartbeat::HeartbeatReport;
+use crate::lanes::Lane;
 use crate::lifecycle::State;
 use crate::options::SendOptions;
 use crate::preheat::PreheatReport;
@@ -180,6 +181,19 @@ impl Producer {
     /// Safe; some heartbeats may have been sent.
     pub async fn send_heartbeat_to_all_brokers(&self) -> HeartbeatReport {
         self.core.heartbeat_all().await
+    }
+
+    /// Lets messages of a lane be sent again that was stopped because the outcome of one is unknown (setting
+    /// `ordered_on_unknown`). The lane comes with the errors of the refused ones, in
+    /// [`SendFailure::LaneStopped`](crate::SendFailure::LaneStopped). Returns whether it was stopped.
+    pub fn resume_lane(&self, lane: &Lane) -> bool {
+        self.core.lanes.resume(lane)
+    }
+
+    /// The lanes that are stopped now, in no order.
+    #[must_use]
+    pub fn stopped_lanes(&self) -> Vec<Lane> {
+        self.core.lanes.stopped()
     }
 
     /// What the producer has done so far.

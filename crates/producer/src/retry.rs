@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::routing::remoting::{RequestFailure, ResponseClass, RetryRule};
+use crate::config::routing::remoting::{
+    Delivery, RequestFailure, ResponseClass, ResponseCode, RetryRule,
+};
+use crate::config::{DeliveryGuarantee, ProducerConfig, RetryResponseCodes};
 use crate::error::SendFailure;
 
 /// Least share of the budget that an attempt gets, so that many attempts do not starve each other.
@@ -14,11 +17,56 @@ const MIN_SHARE: Duration = Duration::from_millis(200);
 /// A retry that has less than this left is not begun: its answer could not be awaited.
 const MIN_REMAINING: Duration = Duration::from_millis(5);
 
-/// Pause before the same broker is tried again; it doubles, and is drawn from its upper half.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// What the settings say about retries.
+#[derive(Debug, Clone)]
+pub(crate) struct RetryRules {
+    /// Attempts beyond the first.
+    retry_times: u32,
+    /// Pause before the same broker is tried again; it doubles, and is drawn from its upper half.
+    first_pause: Duration,
+    longest_pause: Duration,
+    /// Codes that are passed on to another broker although the table says that they end the send.
+    codes: RetryResponseCodes,
+    guarantee: DeliveryGuarantee,
+    betters_receipts: bool,
+}
 
-/// Longest pause before the same broker is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+impl RetryRules {
+    pub(crate) fn of(config: &ProducerConfig) -> Self {
+        let longest_pause = config.retry_pause_max;
+        Self {
+            retry_times: config.retry_times,
+            first_pause: config.retry_pause.min(longest_pause),
+            longest_pause,
+            codes: config.retry_response_codes.clone(),
+            guarantee: config.delivery_guarantee,
+            betters_receipts: config.retry_another_broker_when_not_store_ok,
+        }
+    }
+
+    /// Whether an attempt may be repeated after which a message may be stored already.
+    pub(crate) fn repeats_unknown(&self) -> bool {
+        self.guarantee != DeliveryGuarantee::AtMostOnce
+    }
+
+    /// Whether a message that is stored less safely than asked for is sent to another broker too.
+    pub(crate) fn betters_receipts(&self) -> bool {
+        self.betters_receipts && self.repeats_unknown()
+    }
+
+    /// What follows from an answer.
+    fn rule(&self, code: ResponseCode, remark: &str) -> RetryRule {
+        let rule = ResponseClass::of(code, Some(remark)).retry();
+        // Where the remark changes the meaning it speaks of credentials, which every broker refuses, or of the route.
+        let by_code = rule == ResponseClass::of(code, None).retry();
+        let ends_there = matches!(rule, RetryRule::Never | RetryRule::OtherBrokerOnce);
+        if ends_there && by_code && self.codes.contains(code) {
+            RetryRule::Elsewhere
+        } else {
+            rule
+        }
+    }
+}
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +83,10 @@ pub(crate) enum Next {
 
 /// The course of one send over its attempts.
 #[derive(Debug)]
-pub(crate) struct RetryState {
+pub(crate) struct RetryState<'a> {
+    rules: &'a RetryRules,
+    /// Whether an attempt may be repeated whose outcome is unknown.
+    repeats_unknown: bool,
     deadline: Instant,
     attempts_left: u32,
     is_first: bool,
@@ -46,34 +97,60 @@ pub(crate) struct RetryState {
     refreshed: bool,
     /// Some broker has stored the message.
     is_stored: bool,
-    /// Names of brokers that were tried, to be avoided.
+    /// Boxed, since most sends never fail and futures should be small.
+    failures: Option<Box<Failures>>,
+}
+
+/// What brokers did, by their names.
+#[derive(Debug, Default)]
+struct Failures {
+    /// Those that were tried, to be avoided.
     tried: Vec<Arc<str>>,
     /// Those of them that must not be tried again.
     ruled_out: Vec<Arc<str>>,
+    /// Those that refused the message, and may need time.
+    refused: Vec<Arc<str>>,
+    /// Those that could not be dialled the last time, so nothing was asked of them.
+    unreached: Vec<Arc<str>>,
 }
 
-impl RetryState {
-    /// A send that may make `retry_times` attempts beyond the first until `deadline`.
-    pub(crate) const fn new(deadline: Instant, retry_times: u32) -> Self {
+impl<'a> RetryState<'a> {
+    /// A send that may make attempts until `deadline`, also after one with an unknown outcome if both the rules and
+    /// its way of sending allow it.
+    pub(crate) fn new(rules: &'a RetryRules, deadline: Instant, repeats_unknown: bool) -> Self {
         Self {
+            rules,
+            repeats_unknown: repeats_unknown && rules.repeats_unknown(),
             deadline,
-            attempts_left: retry_times.saturating_add(1),
+            attempts_left: rules.retry_times.saturating_add(1),
             is_first: true,
             pauses: 0,
             passed_on: false,
             refreshed: false,
             is_stored: false,
-            tried: Vec::new(),
-            ruled_out: Vec::new(),
+            failures: None,
         }
     }
 
     pub(crate) fn tried(&self) -> &[Arc<str>] {
-        &self.tried
+        self.failures
+            .as_ref()
+            .map_or(&[], |failures| &failures.tried)
     }
 
     pub(crate) fn ruled_out(&self) -> &[Arc<str>] {
-        &self.ruled_out
+        self.failures
+            .as_ref()
+            .map_or(&[], |failures| &failures.ruled_out)
+    }
+
+    /// Whether a broker gets a pause before this send asks it again, whose return may just have been awaited.
+    pub(crate) fn needs_pause(&self, broker: &Arc<str>, returned: bool) -> bool {
+        self.failures.as_ref().is_some_and(|failures| {
+            let unreached = failures.unreached.contains(broker);
+            failures.refused.contains(broker)
+                || (failures.tried.contains(broker) && !returned && !unreached)
+        })
     }
 
     /// Whether the message is stored, if not as safely as asked for.
@@ -109,32 +186,43 @@ impl RetryState {
     /// one at a broker that was not tried yet.
     pub(crate) fn stored(&mut self, broker: &Arc<str>) {
         self.is_stored = true;
-        add(&mut self.tried, broker);
+        add(&mut self.failures.get_or_insert_default().tried, broker);
     }
 
     /// Takes note of a failed attempt and says what follows.
     pub(crate) fn failed(&mut self, broker: &Arc<str>, failure: &SendFailure) -> Next {
-        add(&mut self.tried, broker);
+        let failures = self.failures.get_or_insert_default();
+        add(&mut failures.tried, broker);
+        failures.unreached.retain(|unreached| unreached != broker);
+        match failure {
+            SendFailure::Refused { .. } => add(&mut failures.refused, broker),
+            SendFailure::Connect(_) => add(&mut failures.unreached, broker),
+            _ => {}
+        }
+        if failure.delivery() == Delivery::Unknown && !self.repeats_unknown {
+            return Next::GiveUp;
+        }
         let again = |refresh| Next::Again { refresh };
         match failure {
             SendFailure::Refused { code, remark } => {
-                match ResponseClass::of(*code, Some(remark)).retry() {
+                match self.rules.rule(*code, remark) {
                     RetryRule::Elsewhere => again(false),
                     RetryRule::OtherBroker => {
-                        add(&mut self.ruled_out, broker);
+                        add(&mut failures.ruled_out, broker);
                         again(false)
                     }
                     RetryRule::OtherBrokerOnce => {
-                        add(&mut self.ruled_out, broker);
+                        add(&mut failures.ruled_out, broker);
                         once(&mut self.passed_on, again(false))
                     }
                     RetryRule::RefreshRouteThenAgain => {
                         // The route was at fault, not the broker.
-                        self.tried.retain(|tried| tried != broker);
+                        failures.tried.retain(|tried| tried != broker);
+                        failures.refused.retain(|refused| refused != broker);
                         once(&mut self.refreshed, again(true))
                     }
                     RetryRule::RefreshRouteThenOtherBroker => {
-                        add(&mut self.ruled_out, broker);
+                        add(&mut failures.ruled_out, broker);
                         again(true)
                     }
                     _ => Next::GiveUp,
@@ -144,7 +232,13 @@ impl RetryState {
                 RequestFailure::Frame(_) => Next::GiveUp,
                 _ => again(false),
             },
-            SendFailure::Answer(_) | SendFailure::Connect(_) => again(false),
+            SendFailure::Connect(_) => {
+                // Nothing was asked of the broker, so this was no attempt. Each is dialled once before its return
+                // is awaited, which bounds it.
+                self.attempts_left = self.attempts_left.saturating_add(1);
+                again(false)
+            }
+            SendFailure::Answer(_) => again(false),
             _ => Next::GiveUp,
         }
     }
@@ -152,9 +246,14 @@ impl RetryState {
     /// The pause before the same broker is tried again; `None` if the deadline comes first.
     /// `jitter` lies in `0.0..1.0`.
     pub(crate) fn pause(&mut self, now: Instant, jitter: f64) -> Option<Duration> {
-        let full = FIRST_PAUSE
-            .saturating_mul(1 << self.pauses.min(10))
-            .min(LONGEST_PAUSE);
+        let RetryRules {
+            first_pause,
+            longest_pause,
+            ..
+        } = *self.rules;
+        let full = first_pause
+            .saturating_mul(1 << self.pauses.min(16))
+            .min(longest_pause);
         self.pauses = self.pauses.saturating_add(1);
         let pause = full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         (now + pause + MIN_REMAINING < self.deadline).then_some(pause)
@@ -179,7 +278,7 @@ fn once(used: &mut bool, next: Next) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::routing::remoting::ResponseCode;
+    use crate::config::create_custom_config;
 
     fn refused(code: i32, remark: &str) -> SendFailure {
         SendFailure::Refused {
@@ -188,8 +287,66 @@ mod tests {
         }
     }
 
-    fn state(retry_times: u32) -> RetryState {
-        RetryState::new(Instant::now() + Duration::from_secs(3), retry_times)
+    fn rules(settings: &[(&str, &str)]) -> RetryRules {
+        RetryRules::of(&create_custom_config("g", "a:1", settings.iter().copied()).unwrap())
+    }
+
+    fn state_of(rules: &RetryRules) -> RetryState<'_> {
+        RetryState::new(rules, Instant::now() + Duration::from_secs(3), true)
+    }
+
+    fn state(retry_times: u32) -> RetryState<'static> {
+        state_of(Box::leak(Box::new(rules(&[(
+            "retry_times",
+            &retry_times.to_string(),
+        )]))))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_most_once_repeats_only_what_certainly_stored_nothing() {
+        let broker = Arc::from("a");
+        let (busy, unclear) = (refused(2, "busy"), refused(1, "boom"));
+        let rules = rules(&[
+            ("delivery_guarantee", "at_most_once"),
+            ("retry_another_broker_when_not_store_ok", "true"),
+        ]);
+        let again = Next::Again { refresh: false };
+        assert_eq!(state_of(&rules).failed(&broker, &busy), again);
+        assert_eq!(state_of(&rules).failed(&broker, &unclear), Next::GiveUp);
+        assert_eq!(state(2).failed(&broker, &unclear), again);
+        assert!(!rules.betters_receipts());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn listed_codes_go_elsewhere_unless_credentials_were_refused() {
+        let broker = Arc::from("a");
+        let rules = rules(&[("retry_response_codes", "1,13,16,215,777")]);
+        let again = Next::Again { refresh: false };
+        for code in [1, 13, 215, 777] {
+            let mut state = state_of(&rules);
+            for _ in 0..2 {
+                assert_eq!(state.failed(&broker, &refused(code, "no")), again, "{code}");
+            }
+            assert!(state.ruled_out().is_empty(), "{code}");
+        }
+        for (code, remark) in [
+            (16, "check signature failed."),
+            (1, "org.apache.rocketmq.acl.common.AclException: x"),
+        ] {
+            let next = state_of(&rules).failed(&broker, &refused(code, remark));
+            assert_eq!(next, Next::GiveUp, "{code}");
+        }
+        let unlisted = state_of(&rules).failed(&broker, &refused(1234, "no"));
+        assert_eq!(unlisted, Next::GiveUp);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_are_those_of_the_settings() {
+        let now = Instant::now();
+        let rules = rules(&[("retry_pause", "10ms"), ("retry_pause_max", "15ms")]);
+        let mut state = state_of(&rules);
+        let pauses = [1.0, 1.0, 0.0].map(|jitter| state.pause(now, jitter).unwrap());
+        assert_eq!(pauses, [10_000, 15_000, 7_500].map(Duration::from_micros));
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,7 +367,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_share_is_never_so_small_that_no_answer_can_come() {
         let now = Instant::now();
-        let mut state = state(1000);
+        let mut state = state(100);
         assert_eq!(state.begin_attempt(now, true) - now, MIN_SHARE);
     }
 
@@ -280,12 +437,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_broker_that_refused_gets_a_pause_and_one_that_was_away_does_not() {
+        use crate::config::routing::remoting::{ConnectionPool, NoConsumer};
+
+        let (busy, away, fresh) = (Arc::from("a"), Arc::from("b"), Arc::from("c"));
+        let pool = ConnectionPool::new(Default::default(), Arc::new(NoConsumer));
+        pool.close(Duration::ZERO).await;
+        let unreached = pool.connection("a:1", Instant::now()).await.unwrap_err();
+        let mut state = state(1);
+        state.failed(&busy, &refused(2, "busy"));
+        state.begin_attempt(Instant::now(), true);
+        let next = state.failed(&away, &SendFailure::Connect(unreached));
+        assert_eq!(next, Next::Again { refresh: false });
+        for (broker, needs_pause) in [(&busy, true), (&away, false), (&fresh, false)] {
+            for returned in [false, true] {
+                assert_eq!(state.needs_pause(broker, returned), needs_pause);
+            }
+        }
+        assert_eq!(state.attempts_left, 2, "a dial is no attempt");
+        state.failed(
+            &away,
+            &SendFailure::Answer(crate::config::routing::remoting::FrameError::UnexpectedEnd),
+        );
+        assert!(state.needs_pause(&away, false) && !state.needs_pause(&away, true));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn pauses_grow_and_never_reach_beyond_the_deadline() {
         let mut state = state(5);
         let now = Instant::now();
         let pauses: Vec<_> = (0..6).map(|_| state.pause(now, 1.0).unwrap()).collect();
         assert!(pauses.is_sorted());
-        assert_eq!((pauses[0], pauses[5]), (FIRST_PAUSE, LONGEST_PAUSE));
+        assert_eq!([pauses[0], pauses[5]], [50, 800].map(Duration::from_millis));
         assert_eq!(state.pause(now + Duration::from_millis(2900), 0.0), None);
     }
 }

@@ -36,6 +36,10 @@ pub struct ProducerStats {
     pub under_way: usize,
     /// Bytes of their bodies and properties.
     pub bytes_under_way: u64,
+    /// Lanes of ordered messages that are in use or stopped.
+    pub lanes: usize,
+    /// Lanes that were stopped by a message whose outcome is unknown.
+    pub stopped_lanes: usize,
     /// Topics whose route is cached.
     pub cached_topics: usize,
     /// Heartbeats that brokers answered with success.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ErrorKind;
 use crate::config::routing::remoting::{
@@ -10,6 +11,7 @@ use crate::config::routing::remoting::{
     ResponseClass, ResponseCode,
 };
 use crate::config::routing::{NameServerError, RoutingError};
+use crate::lanes::Lane;
 use crate::lifecycle::State;
 
 /// Why one attempt, or a send before its first attempt, failed.
@@ -22,12 +24,28 @@ pub enum SendFailure {
     /// A blocking call could not wait for its outcome.
     #[error(transparent)]
     Blocking(BlockingFailure),
+    /// The only broker that the message could go to was away until the deadline.
+    #[error("broker did not come back within {waited:.1?}")]
+    BrokerAway {
+        /// How long its return was waited for.
+        waited: Duration,
+        /// The address, and what the last dial met.
+        #[source]
+        cause: ConnectError,
+    },
     /// The broker could not be dialled.
     #[error("broker cannot be reached")]
     Connect(#[source] ConnectError),
     /// The deadline passed before an attempt could begin.
     #[error("deadline passed before the next attempt")]
     Deadline,
+    /// The deadline passed while an earlier message of the same key or queue was under way (setting `ordered`).
+    #[error("deadline passed while an earlier message of {0} was under way")]
+    LaneBusy(Lane),
+    /// The outcome of an earlier message of the same key or queue is unknown, and nothing is sent after it (settings
+    /// `ordered` and `ordered_on_unknown`) until [`Producer::resume_lane`](crate::Producer::resume_lane).
+    #[error("an earlier message of {0} may or may not be stored")]
+    LaneStopped(Lane),
     /// The message breaks a rule.
     #[error("message breaks a rule")]
     Message(#[source] MessageError),
@@ -65,6 +83,8 @@ pub enum SendFailure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FullBound {
+    /// The setting `broker_share`: the one broker that the message is bound to holds its share of the sends or bytes.
+    BrokerShare,
     /// The setting `max_in_flight_bytes`.
     Bytes,
     /// The setting `async_send_semaphore`.
@@ -74,6 +94,7 @@ pub enum FullBound {
 impl fmt::Display for FullBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::BrokerShare => "sends, or bytes in proportion, at the message's broker",
             Self::Bytes => "bytes",
             Self::Sends => "sends",
         })
@@ -105,10 +126,13 @@ impl SendFailure {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Answer(_) => ErrorKind::Serialization,
-            Self::Blocking(BlockingFailure::Stalled) | Self::Deadline => ErrorKind::Timeout,
+            Self::Blocking(BlockingFailure::Stalled) | Self::Deadline | Self::LaneBusy(_) => {
+                ErrorKind::Timeout
+            }
+            Self::LaneStopped(_) => ErrorKind::LaneStopped,
             Self::Blocking(BlockingFailure::WouldDeadlock) => ErrorKind::Blocking,
             Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
-            Self::Connect(_) => ErrorKind::BrokerNotAvailable,
+            Self::BrokerAway { .. } | Self::Connect(_) => ErrorKind::BrokerNotAvailable,
             Self::Message(_) => ErrorKind::MessageValidation,
             Self::QueueFull { .. } => ErrorKind::QueueFull,
             Self::Refused { .. } => ErrorKind::MessageSend,
@@ -146,8 +170,11 @@ impl SendFailure {
                 .unwrap_or(Delivery::Unknown),
             Self::Request(error) => error.delivery(),
             Self::Blocking(_)
+            | Self::BrokerAway { .. }
             | Self::Connect(_)
             | Self::Deadline
+            | Self::LaneBusy(_)
+            | Self::LaneStopped(_)
             | Self::Message(_)
             | Self::QueueFull { .. }
             | Self::Routing(_)
@@ -182,7 +209,7 @@ impl SendFailure {
             Self::Blocking(_) => {
                 "keep the runtime alive for as long as the producer, or use `start_blocking`"
             }
-            Self::Connect(error) => match error.failure() {
+            Self::BrokerAway { cause: error, .. } | Self::Connect(error) => match error.failure() {
                 ConnectFailure::TimedOut(_) => {
                     "check that the broker's advertised address (brokerIP1) is reachable from here"
                 }
@@ -195,10 +222,19 @@ impl SendFailure {
                 "see the attempts for where the time went; a longer send_msg_timeout gives \
                  retries their turn"
             }
+            Self::LaneBusy(_) => {
+                "send less at a time with one key, or give more time with send_msg_timeout"
+            }
+            Self::LaneStopped(_) => {
+                "find out whether the earlier message is stored, then call `resume_lane`"
+            }
             Self::Message(_) => "correct the message; sending it again as it is cannot succeed",
             Self::QueueFull { bound, .. } => match bound {
                 FullBound::Bytes => {
                     "slow down, or raise max_in_flight_bytes if brokers and memory can take more"
+                }
+                FullBound::BrokerShare => {
+                    "this broker is slow while others are not: see its health, or raise broker_share"
                 }
                 FullBound::Sends => {
                     "slow down, or raise async_send_semaphore if brokers can take more"

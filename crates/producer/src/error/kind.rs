@@ -12,6 +12,9 @@ pub enum ErrorKind {
     BrokerNotAvailable,
     /// A blocking call was made where it cannot work (`ProducerStateError`).
     Blocking,
+    /// The outcome of an earlier message of the same key or queue is unknown, and order is asked for
+    /// (`QueueNotAvailableError`).
+    LaneStopped,
     /// A broker refused to store the message (`MessageSendError`).
     MessageSend,
     /// The message breaks a rule; nothing was sent (`MessageValidationError`).
@@ -51,7 +54,7 @@ impl ErrorKind {
             Self::MessageValidation => 2002,
             Self::RouteNotFound => 3001,
             Self::BrokerNotAvailable => 3002,
-            Self::QueueNotAvailable => 3003,
+            Self::LaneStopped | Self::QueueNotAvailable => 3003,
             Self::RouteUpdate => 3004,
             Self::NameServer => 4001,
             Self::QueueFull | Self::Timeout => 5002,
@@ -64,6 +67,7 @@ impl ErrorKind {
         match self {
             Self::Blocking => "blocking call where it cannot work",
             Self::BrokerNotAvailable => "broker not available",
+            Self::LaneStopped => "an earlier message of its key or queue is in doubt",
             Self::MessageSend => "broker refused the message",
             Self::MessageValidation => "invalid message",
             Self::NameServer => "no name server gave an answer",

@@ -91,7 +91,10 @@ impl SendError {
         use crate::config::routing::remoting::{ResponseClass, RetryRule};
 
         match &self.inner.cause {
-            SendFailure::Blocking(_) | SendFailure::Message(_) | SendFailure::State(_) => false,
+            SendFailure::Blocking(_)
+            | SendFailure::LaneStopped(_)
+            | SendFailure::Message(_)
+            | SendFailure::State(_) => false,
             SendFailure::Refused { code, remark } => {
                 ResponseClass::of(*code, Some(remark)).retry() != RetryRule::Never
             }

@@ -7,21 +7,29 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::entrance::{Admitted, Bound, Held};
 use super::exchange::Exchange;
-use super::place::Places;
-use super::{Call, Stamp};
+use super::place::{Places, Return, Step};
+use super::{Call, Pledge, Stamp};
 use crate::attempt::Attempt;
 use crate::blame::incident;
 use crate::config::routing::Routing;
 use crate::config::routing::remoting::Delivery as Certainty;
 use crate::config::routing::remoting::protocol::SendMessageRequestHeader;
 use crate::error::SendFailure;
+use crate::lanes::Turn;
 use crate::retry::{Next, RetryState};
 
 /// An admitted message on its way.
 pub(super) struct Delivery<'a, X> {
     call: Call<'a>,
     stamp: Stamp,
+    /// The place that the message is bound to, until the first attempt.
+    bound: Option<Box<Bound<'a>>>,
+    /// The place at the present broker.
+    held: Option<Held>,
+    /// Whether that place is kept between attempts.
+    is_bound: bool,
     attempts: Vec<Attempt>,
     exchange: PhantomData<X>,
 }
@@ -43,49 +51,100 @@ struct Weaker<A> {
 }
 
 impl<'a, X: Exchange> Delivery<'a, X> {
-    pub(super) const fn new(call: Call<'a>, stamp: Stamp) -> Self {
-        Self {
+    /// The way of a message that was taken, and what it holds until it has its outcome.
+    pub(super) fn new(call: Call<'a>, admitted: Admitted<'a>) -> (Self, Pledge<'a>) {
+        let Admitted {
+            visit,
+            stamp,
+            turn,
+            bound,
+        } = admitted;
+        let delivery = Self {
             call,
             stamp,
+            is_bound: bound.is_some(),
+            bound,
+            held: None,
             attempts: Vec::new(),
             exchange: PhantomData,
-        }
+        };
+        (delivery, Pledge { visit, turn })
     }
 
-    /// Attempts until the message is delivered; else why not, and what was tried.
-    pub(super) async fn run(mut self) -> Result<Delivered<X::Answer>, (SendFailure, Vec<Attempt>)> {
+    /// What the message was marked with.
+    pub(super) const fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Attempts until the message is delivered; else why not, and what was tried. `turn` learns before each await
+    /// whether the message is in doubt.
+    pub(super) async fn run(
+        &mut self,
+        turn: Option<&Turn<'_>>,
+    ) -> Result<Delivered<X::Answer>, (SendFailure, Vec<Attempt>)> {
         let mut cause = SendFailure::Deadline;
-        match self.attempt_all(&mut cause).await {
+        match self.attempt_all(turn, &mut cause).await {
             Some((routing, answer, attempt)) => Ok(Delivered {
                 routing,
                 answer,
                 attempt,
-                earlier_attempts: self.attempts,
+                earlier_attempts: std::mem::take(&mut self.attempts),
             }),
-            None => Err((cause, self.attempts)),
+            None => Err((cause, std::mem::take(&mut self.attempts))),
         }
     }
 
     /// The delivery, if there was one; else `cause` says why not.
     async fn attempt_all(
         &mut self,
+        turn: Option<&Turn<'_>>,
         cause: &mut SendFailure,
     ) -> Option<(Routing, X::Answer, Attempt)> {
         let core = self.call.core;
-        let mut places = match Places::find(self.call).await {
-            Ok(places) => places,
-            Err(failure) => {
-                *cause = failure;
-                return None;
+        let mut places = match self.bound.take().map(|bound| *bound) {
+            Some(Bound { places, held }) => {
+                self.held = Some(held);
+                places
             }
+            None => match Places::find(self.call).await {
+                Ok(places) => places,
+                Err(failure) => {
+                    *cause = failure;
+                    return None;
+                }
+            },
         };
-        let mut retry = RetryState::new(self.call.deadline, core.config.retry_times);
+        let rules = &core.retry_rules;
+        let mut retry = RetryState::new(rules, self.call.deadline, X::REPEATS_UNKNOWN);
+        // Whether some attempt may have stored the message.
+        let mut in_doubt = false;
+        // Whether a broker was waited for just now.
+        let mut returned = false;
         // Kept while a better one is tried for; boxed, since it is rare and futures should be small.
         let mut weaker: Option<Box<Weaker<X::Answer>>> = None;
         while retry.may_try(Instant::now()) {
-            let routing = match places.next(&mut retry).await {
-                Ok(Some(routing)) => routing,
-                Ok(None) => break,
+            let (routing, elsewhere) = match places.next(&mut retry, returned).await {
+                Ok(Step::Go { routing, elsewhere }) => (routing, elsewhere),
+                Ok(Step::Await(routing)) => {
+                    let began = Instant::now();
+                    let waiting = Box::pin(places.await_return(&routing, retry.ruled_out()));
+                    match waiting.await {
+                        Ok(back) => {
+                            returned = back == Return::Broker;
+                            continue;
+                        }
+                        Err(failure) => {
+                            if matches!(failure, SendFailure::BrokerAway { .. }) {
+                                let mut attempt = self.note(&routing, began);
+                                attempt.failure = Some(failure.clone());
+                                self.attempts.push(attempt);
+                            }
+                            *cause = failure;
+                            break;
+                        }
+                    }
+                }
+                Ok(Step::End) => break,
                 Err(failure) => {
                     // What an attempt met says more than that there is nowhere else to go.
                     if self.attempts.is_empty() || matches!(failure, SendFailure::Shutdown) {
@@ -94,17 +153,23 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                     break;
                 }
             };
+            returned = false;
             let began = Instant::now();
-            let until = retry.begin_attempt(began, places.is_elsewhere(&routing, retry.tried()));
-            let result = self.attempt(&routing, until).await;
+            let until = retry.begin_attempt(began, elsewhere);
+            self.occupy(&routing);
+            let result = self.attempt(&routing, turn, until).await;
             let mut attempt = self.note(&routing, began);
+            if !self.is_bound {
+                self.held = None;
+            }
             let failure = match result {
                 Ok(answer) => {
-                    let latency = Some(attempt.elapsed);
-                    core.router
-                        .report_routing_result(&routing, latency, Instant::now());
-                    let wants_more = core.config.retry_another_broker_when_not_store_ok;
-                    if X::is_whole(&answer) || !wants_more {
+                    if X::PROVES_HEALTH {
+                        let latency = Some(attempt.elapsed);
+                        core.router
+                            .report_routing_result(&routing, latency, Instant::now());
+                    }
+                    if X::is_whole(&answer) || !rules.betters_receipts() {
                         return Some((routing, answer, attempt));
                     }
                     retry.stored(routing.broker().name());
@@ -121,11 +186,13 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             self.blame(&routing, &failure, until.duration_since(began));
             attempt.failure = Some(failure.clone());
             self.attempts.push(attempt);
-            let is_certain = failure.delivery() == Certainty::NotSent;
+            in_doubt |= failure.delivery() == Certainty::Unknown;
+            if let Some(turn) = turn {
+                turn.set_doubt(in_doubt && weaker.is_none());
+            }
             let next = retry.failed(routing.broker().name(), &failure);
             *cause = failure;
             match next {
-                Next::Again { .. } if !X::REPEATS_UNKNOWN && !is_certain => break,
                 Next::Again { .. } if core.cancel.is_cancelled() => {
                     *cause = SendFailure::Shutdown;
                     break;
@@ -141,11 +208,24 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         Some((weaker.routing, weaker.answer, attempt))
     }
 
+    /// Counts the message among what is under way at the broker of the next attempt. A bound message keeps the place
+    /// that it has there.
+    fn occupy(&mut self, routing: &Routing) {
+        if !self.held.as_ref().is_some_and(|held| held.is_at(routing)) {
+            self.held = None;
+            self.held = Some(Held::new(routing, routing.occupy(self.call.bytes())));
+        }
+    }
+
     /// One try at one broker.
-    async fn attempt(&self, routing: &Routing, until: Instant) -> Result<X::Answer, SendFailure> {
+    async fn attempt(
+        &self,
+        routing: &Routing,
+        turn: Option<&Turn<'_>>,
+        until: Instant,
+    ) -> Result<X::Answer, SendFailure> {
         let Call { core, message, .. } = self.call;
-        let endpoint = core.brokers.endpoint(routing.address());
-        let connection = endpoint.connection(until).await;
+        let connection = routing.broker().endpoint().connection(until).await;
         let connection = connection.map_err(SendFailure::Connect)?;
         let queue_id = routing.queue().queue_id();
         let topic = message.topic();
@@ -159,6 +239,10 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         header.unique_key = Some(self.stamp.id.as_str());
         // A static topic's queue bears a name of its own; the broker answers to its real one.
         header.broker_name = Some(routing.broker().name());
+        if let Some(turn) = turn {
+            // From here on bytes may leave, also if the caller drops the send.
+            turn.set_doubt(true);
+        }
         X::exchange(&connection, &header, message.body(), until).await
     }
 

@@ -21,6 +21,9 @@ pub(super) trait Exchange: Send + Sync {
     /// Whether a message that may have been written may be sent again.
     const REPEATS_UNKNOWN: bool;
 
+    /// Whether a success shows that the broker does its work.
+    const PROVES_HEALTH: bool;
+
     /// One request to one broker.
     fn exchange(
         connection: &Connection,
@@ -53,6 +56,8 @@ impl Exchange for TwoWay {
     type Answer = Stored;
 
     const REPEATS_UNKNOWN: bool = true;
+
+    const PROVES_HEALTH: bool = true;
 
     async fn exchange(
         connection: &Connection,
@@ -95,6 +100,9 @@ impl Exchange for OneWay {
 
     // A second copy could not be told from the first.
     const REPEATS_UNKNOWN: bool = false;
+
+    // Bytes were taken by the operating system, no more.
+    const PROVES_HEALTH: bool = false;
 
     async fn exchange(
         connection: &Connection,

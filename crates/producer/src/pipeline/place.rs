@@ -1,14 +1,17 @@
 //! Where the next attempt goes: queue, broker, and whether to pause first.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use rand::RngExt;
 use tokio::time::Instant;
 
 use super::Call;
+use crate::config::routing::remoting::{ConnectFailure, Connectivity, SuspectCause};
 use crate::config::routing::{
-    KeyedFailover, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError, TopicEntry,
+    Broker, KeyedFailover, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError, TopicEntry,
 };
+use crate::deadline::Cut;
 use crate::error::SendFailure;
 use crate::options::Target;
 use crate::retry::RetryState;
@@ -19,6 +22,27 @@ pub(super) struct Places<'a> {
     entry: Arc<TopicEntry>,
     /// What a selector chose. It is asked once, so that a retry does not move the message.
     selected: Option<MessageQueue>,
+}
+
+/// What to do next.
+pub(super) enum Step {
+    /// Wait for the return of that broker, or of another one that the message may go to.
+    Await(Routing),
+    /// No broker is left that may do better.
+    End,
+    Go {
+        routing: Routing,
+        /// Whether a failure there could be made good elsewhere.
+        elsewhere: bool,
+    },
+}
+
+/// What came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Return {
+    Broker,
+    /// Another route, which may have another broker.
+    Route,
 }
 
 impl<'a> Places<'a> {
@@ -32,51 +56,121 @@ impl<'a> Places<'a> {
         })
     }
 
-    /// Where the next attempt goes, after a pause if that broker failed before; nothing if no
-    /// broker is left that may do better.
+    /// Where the first attempt goes.
+    pub(super) async fn first(&mut self) -> Result<Routing, SendFailure> {
+        self.choose(&[]).await
+    }
+
+    /// Keeps to the queue of `routing` from now on.
+    pub(super) fn pin(&mut self, routing: &Routing) {
+        self.selected = Some(routing.queue().clone());
+    }
+
+    /// What to do next: an attempt, after a pause if that broker failed before, or waiting for a broker's return. With
+    /// `returned` one was waited for, and it came.
     pub(super) async fn next(
         &mut self,
-        retry: &mut RetryState,
-    ) -> Result<Option<Routing>, SendFailure> {
+        retry: &mut RetryState<'_>,
+        returned: bool,
+    ) -> Result<Step, SendFailure> {
         let mut routing = self.choose(retry.tried()).await?;
-        if !retry.tried().contains(routing.broker().name()) {
-            return Ok(Some(routing));
-        }
-        if !retry.ruled_out().is_empty() {
+        let was_tried = retry.tried().contains(routing.broker().name());
+        if was_tried && !retry.ruled_out().is_empty() {
             // All were tried; some of them may do better in a moment.
             routing = self.choose(retry.ruled_out()).await?;
         }
-        if retry.is_stored() || retry.ruled_out().contains(routing.broker().name()) {
-            return Ok(None);
+        if was_tried && (retry.is_stored() || retry.ruled_out().contains(routing.broker().name())) {
+            return Ok(Step::End);
+        }
+        let elsewhere = self.is_elsewhere(&routing, retry.tried());
+        let next = Step::of(routing, elsewhere, returned);
+        let pauses = match &next {
+            Step::Go { routing, .. } => retry.needs_pause(routing.broker().name(), returned),
+            _ => false,
+        };
+        if !pauses {
+            return Ok(next);
         }
         let jitter = rand::rng().random::<f64>();
         let Some(pause) = retry.pause(Instant::now(), jitter) else {
-            return Ok(None);
+            return Ok(Step::End);
         };
         let pause = tokio::time::sleep(pause);
         match self.call.core.cancel.run_until_cancelled(pause).await {
-            Some(()) => Ok(Some(routing)),
+            Some(()) => Ok(next),
             None => Err(SendFailure::Shutdown),
         }
     }
 
-    /// Whether a failure at this place could be made good at another broker.
-    pub(super) fn is_elsewhere(&self, routing: &Routing, tried: &[Arc<str>]) -> bool {
-        let bound_to_queue = match routing.routed_by() {
-            RoutedBy::GivenQueue | RoutedBy::Selector(_) => true,
-            RoutedBy::MessageHash => self.call.core.config.keyed_failover == KeyedFailover::Stay,
-            _ => false,
+    /// Waits until a broker is back that the message may go to, or the route has changed. No attempt is made
+    /// meanwhile, so the message stays unsent.
+    pub(super) async fn await_return(
+        &self,
+        routing: &Routing,
+        ruled_out: &[Arc<str>],
+    ) -> Result<Return, SendFailure> {
+        self.hint(routing);
+        let began = Instant::now();
+        let mut brokers = vec![routing.broker().endpoint().clone()];
+        if !self.is_bound(routing) {
+            brokers.extend(
+                self.others(routing, ruled_out)
+                    .map(|it| it.endpoint().clone()),
+            );
+        }
+        let deadline = self.call.deadline;
+        let back = first_of(brokers, |endpoint| async move {
+            endpoint.connected(deadline).await.map(|_| ())
+        });
+        let changed = self.entry.changed(routing.route().generation());
+        let back_or_changed = async {
+            tokio::select! {
+                back = back => back.map(|()| Return::Broker),
+                () = changed => Ok(Return::Route),
+            }
         };
+        let cancel = &self.call.core.cancel;
+        match cancel.run_until_cancelled(back_or_changed).await {
+            Some(Ok(back)) => Ok(back),
+            Some(Err(cause)) if !matches!(cause.failure(), ConnectFailure::PoolClosed) => {
+                let waited = began.elapsed();
+                Err(SendFailure::BrokerAway { waited, cause })
+            }
+            Some(Err(_)) | None => Err(SendFailure::Shutdown),
+        }
+    }
+
+    /// Whether a failure at this place could be made good at another broker, as far as is known.
+    fn is_elsewhere(&self, routing: &Routing, tried: &[Arc<str>]) -> bool {
+        !self.is_bound(routing) && self.others(routing, tried).any(|broker| !is_out(broker))
+    }
+
+    /// Whether the message may go to this place only.
+    fn is_bound(&self, routing: &Routing) -> bool {
+        self.selected.is_some()
+            || match routing.routed_by() {
+                RoutedBy::GivenQueue | RoutedBy::Selector(_) => true,
+                RoutedBy::MessageHash => {
+                    self.call.core.config.keyed_failover == KeyedFailover::Stay
+                }
+                _ => false,
+            }
+    }
+
+    /// The brokers of the route besides the chosen one and `except`.
+    fn others<'r>(
+        &self,
+        routing: &'r Routing,
+        except: &'r [Arc<str>],
+    ) -> impl Iterator<Item = &'r Arc<Broker>> {
         let here = routing.broker().name();
-        !bound_to_queue
-            && routing
-                .route()
-                .usable_queues()
-                .filter_map(|queue| queue.broker())
-                .any(|broker| {
-                    let name = broker.name();
-                    name != here && !tried.contains(name) && !broker.health().is_suspended()
-                })
+        let queues = routing.route().usable_queues();
+        queues
+            .filter_map(|queue| queue.broker())
+            .filter(move |broker| {
+                let name = broker.name();
+                name != here && !except.contains(name) && !broker.health().is_suspended()
+            })
     }
 
     /// Fetches the route anew and waits for it, because it was at fault. Without a newer one the
@@ -106,7 +200,7 @@ impl<'a> Places<'a> {
                 Err(SendFailure::Routing(RoutingError::RouteRemoved { .. }))
                     if Instant::now() < self.call.deadline =>
                 {
-                    self.entry = topic(self.call).await?;
+                    self.entry = Box::pin(topic(self.call)).await?;
                 }
                 decided => return decided,
             }
@@ -124,27 +218,80 @@ impl<'a> Places<'a> {
         let request = RouteRequest::of(message).avoiding(avoid);
         let now = Instant::now();
         let routing = match (&options.target, &self.selected) {
-            (Target::Strategy, _) => return routed(router.route(entry, &request, now)),
             (Target::Queue(queue), _) | (_, Some(queue)) => {
                 return routed(router.route(entry, &request.to_queue(queue), now));
             }
+            (Target::Strategy, None) => return routed(router.route(entry, &request, now)),
             (Target::Selector(selector, argument), None) => {
                 let request = request.with_selector(&**selector, argument);
                 routed(router.route(entry, &request, now))?
             }
             (Target::AsyncSelector(selector, argument), None) => {
                 let choice = router.route_async(entry, message, &**selector, argument, now);
-                let choice = core.cancel.run_until_cancelled(choice);
-                match tokio::time::timeout_at(self.call.deadline, choice).await {
-                    Ok(Some(choice)) => routed(choice)?,
-                    Ok(None) => return Err(SendFailure::Shutdown),
-                    Err(_) => return Err(SendFailure::Deadline),
+                // Boxed, as all that is rare here, to keep the future of a send small.
+                let choice = Box::pin(Cut::until(self.call.deadline, &core.cancel, choice));
+                match choice.await {
+                    Ok(choice) => routed(choice)?,
+                    Err(Cut::Cancelled) => return Err(SendFailure::Shutdown),
+                    Err(Cut::Deadline) => return Err(SendFailure::Deadline),
                 }
             }
         };
         self.selected = Some(routing.queue().clone());
         Ok(routing)
     }
+}
+
+impl Step {
+    /// A pure decision: whether there is a point in an attempt now. While a message could still go elsewhere, a broker
+    /// is dialled if need be, and a failure moves on. Where there is nowhere else to go, only the broker's return can
+    /// help.
+    const fn decide(connectivity: Connectivity, elsewhere: bool, returned: bool) -> Decision {
+        match connectivity {
+            Connectivity::Live => Decision::Go,
+            _ if elsewhere || returned => Decision::Go,
+            _ => Decision::Await,
+        }
+    }
+
+    fn of(routing: Routing, elsewhere: bool, returned: bool) -> Self {
+        let connectivity = routing.broker().endpoint().connectivity();
+        match Self::decide(connectivity, elsewhere, returned) {
+            Decision::Go => Self::Go { routing, elsewhere },
+            Decision::Await => Self::Await(routing),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Await,
+    Go,
+}
+
+/// Whether requests sent there now would wait in vain. A broker that is leaving has a successor at once.
+fn is_out(broker: &Broker) -> bool {
+    match broker.endpoint().connectivity() {
+        Connectivity::Suspect(cause) => cause != SuspectCause::Leaving,
+        _ => false,
+    }
+}
+
+/// The first outcome of `work` on all `items`.
+async fn first_of<I, T, F>(items: Vec<I>, work: impl Fn(I) -> F) -> T
+where
+    F: Future<Output = T> + Send,
+{
+    let mut all: Vec<_> = items.into_iter().map(|item| Box::pin(work(item))).collect();
+    std::future::poll_fn(|context| {
+        let outcomes = all.iter_mut().map(|one| one.as_mut().poll(context));
+        // Each is polled, so that each is woken.
+        outcomes.fold(Poll::Pending, |first, outcome| match first {
+            Poll::Ready(_) => first,
+            Poll::Pending => outcome,
+        })
+    })
+    .await
 }
 
 /// The call's topic with a route.
@@ -158,4 +305,40 @@ async fn topic(call: Call<'_>) -> Result<Arc<TopicEntry>, SendFailure> {
 
 fn routed(routing: Result<Routing, RoutingError>) -> Result<Routing, SendFailure> {
     routing.map_err(SendFailure::Routing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_waits_for_its_broker_only_where_there_is_nowhere_else_to_go() {
+        use Connectivity::{Idle, Live, Suspect};
+        let failed = Suspect(SuspectCause::DialFailed);
+        let silent = Suspect(SuspectCause::Silent);
+        for (connectivity, elsewhere, returned, decision) in [
+            (Live, false, false, Decision::Go),
+            (Live, true, false, Decision::Go),
+            (Idle, true, false, Decision::Go),
+            (Idle, false, false, Decision::Await),
+            (failed, true, false, Decision::Go),
+            (failed, false, false, Decision::Await),
+            (silent, false, false, Decision::Await),
+            (silent, false, true, Decision::Go),
+        ] {
+            let decided = Step::decide(connectivity, elsewhere, returned);
+            assert_eq!(decided, decision, "{connectivity:?} {elsewhere} {returned}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_to_be_ready_wins_wherever_it_stands() {
+        for items in [[3, 1, 2], [1, 2, 3], [2, 3, 1]] {
+            let first = first_of(items.to_vec(), |item| async move {
+                tokio::time::sleep(std::time::Duration::from_secs(item)).await;
+                item
+            });
+            assert_eq!(first.await, 1);
+        }
+    }
 }

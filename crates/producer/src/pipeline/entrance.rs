@@ -1,0 +1,189 @@
+//! Before the first attempt: the checks, the turn in a lane, room at a bound message's broker, and the place among all
+//! sends under way, in this order, so that whoever waits holds nothing that another could use.
+
+use std::sync::Arc;
+
+use super::place::Places;
+use super::{Call, Stamp};
+use crate::config::Ordered;
+use crate::config::routing::remoting::message::{SystemClock, WallClock};
+use crate::config::routing::{Broker, Occupancy, Routing};
+use crate::deadline::Cut;
+use crate::error::{FullBound, SendError, SendFailure};
+use crate::gate::Refusal;
+use crate::lanes::{Barred, Lane, Turn};
+use crate::ledger::Visit;
+use crate::lifecycle::State;
+use crate::outcome::Outcome;
+
+/// A message that was taken, with all that it holds until its outcome.
+pub(super) struct Admitted<'a> {
+    pub(super) visit: Visit<'a>,
+    pub(super) stamp: Stamp,
+    pub(super) turn: Option<Turn<'a>>,
+    /// Boxed, since most messages are bound to nothing and futures should be small.
+    pub(super) bound: Option<Box<Bound<'a>>>,
+}
+
+/// A message that is bound to a queue, with its place at the queue's broker.
+pub(super) struct Bound<'a> {
+    pub(super) places: Places<'a>,
+    pub(super) held: Held,
+}
+
+/// A place among what is under way at a broker.
+pub(super) struct Held {
+    broker: Arc<Broker>,
+    _occupancy: Occupancy,
+}
+
+impl Held {
+    pub(super) fn new(routing: &Routing, occupancy: Occupancy) -> Self {
+        Self {
+            broker: Arc::clone(routing.broker()),
+            _occupancy: occupancy,
+        }
+    }
+
+    /// Whether it is at the broker of `routing`.
+    pub(super) fn is_at(&self, routing: &Routing) -> bool {
+        Arc::ptr_eq(self.broker.health(), routing.broker().health())
+    }
+}
+
+impl<'a> Call<'a> {
+    /// Checks the message, waits until it is its turn and there is room for it, and stamps it.
+    pub(super) async fn admit(self) -> Result<Admitted<'a>, SendError> {
+        let core = self.core;
+        if let Err(cause) = self.check() {
+            core.count_refusal();
+            return Err(self.error(None, cause, Vec::new()));
+        }
+        let mut visit = core.ledger.begin();
+        match self.enter(&mut visit).await {
+            Ok((turn, bound)) => {
+                let millis = SystemClock.epoch_millis();
+                let stamp = Stamp {
+                    id: core.ids.next_id_at(millis),
+                    // Saturates in the year 292 278 994.
+                    born: i64::try_from(millis).unwrap_or(i64::MAX),
+                };
+                Ok(Admitted {
+                    visit,
+                    stamp,
+                    turn,
+                    bound,
+                })
+            }
+            Err(cause) => {
+                let error = self.error(None, cause, Vec::new());
+                visit.end(Outcome::Failed(error.delivery()));
+                Err(error)
+            }
+        }
+    }
+
+    fn check(self) -> Result<(), SendFailure> {
+        let (core, config) = (self.core, &self.core.config);
+        let state = core.state.get();
+        if state != State::Running {
+            return Err(SendFailure::State(state));
+        }
+        self.message
+            .check_limits(config.max_message_size, config.property_margin.as_usize())
+            .map_err(SendFailure::Message)
+    }
+
+    async fn enter(
+        self,
+        visit: &mut Visit<'a>,
+    ) -> Result<(Option<Turn<'a>>, Option<Box<Bound<'a>>>), SendFailure> {
+        let mut turn = None;
+        // Before anything else is waited for, so that sends line up in the order of their calls.
+        if let Some(lane) = self.key_lane() {
+            turn = Some(Box::pin(self.take_turn(lane)).await?);
+        }
+        let bound = if self.is_bound() {
+            // Rare enough to be boxed: the future of a send should be small.
+            let (queue_turn, bound) = Box::pin(self.bind()).await?;
+            turn = turn.or(queue_turn);
+            Some(Box::new(bound))
+        } else {
+            None
+        };
+        let entered = visit.enter(self.bytes(), self.deadline).await;
+        entered.map_err(|refusal| self.refused(refusal))?;
+        Ok((turn, bound))
+    }
+
+    /// The lane of the message's key, if such are to be kept in order.
+    fn key_lane(self) -> Option<Lane> {
+        if self.core.lanes.ordered() != Ordered::Key {
+            return None;
+        }
+        let topic = Arc::clone(self.message.topic_shared());
+        Some(Lane::of_key(topic, self.key()?))
+    }
+
+    /// Lines up in a lane.
+    async fn take_turn(self, lane: Lane) -> Result<Turn<'a>, SendFailure> {
+        let core = self.core;
+        let turn = core.lanes.join(lane.clone(), self.deadline).await;
+        turn.map_err(|barred| match barred {
+            Barred::Closed => SendFailure::State(core.state.get()),
+            Barred::Deadline => SendFailure::LaneBusy(lane),
+            Barred::Stopped => SendFailure::LaneStopped(lane),
+        })
+    }
+
+    /// Finds the queue of a bound message, its turn there if order is kept by queue, and room at its broker.
+    async fn bind(self) -> Result<(Option<Turn<'a>>, Bound<'a>), SendFailure> {
+        let core = self.core;
+        let find = async {
+            let mut places = Places::find(self).await?;
+            let routing = places.first().await?;
+            Ok((places, routing))
+        };
+        let found = core.closing.run_until_cancelled(find).await;
+        let (mut places, routing) = found.ok_or_else(|| SendFailure::State(core.state.get()))??;
+        let mut turn = None;
+        if core.lanes.ordered() == Ordered::Queue {
+            places.pin(&routing);
+            let lane = Lane::of_queue(routing.queue().clone());
+            turn = Some(self.take_turn(lane).await?);
+        }
+        let held = self.take_room(routing).await?;
+        Ok((turn, Bound { places, held }))
+    }
+
+    /// Waits for room at a broker that holds its share while another could be used.
+    async fn take_room(self, routing: Routing) -> Result<Held, SendFailure> {
+        loop {
+            if let Some(occupancy) = routing.try_occupy(self.bytes()) {
+                return Ok(Held::new(&routing, occupancy));
+            }
+            let (core, room) = (self.core, routing.room());
+            match Cut::until(self.deadline, &core.closing, room).await {
+                Ok(()) => {}
+                Err(Cut::Cancelled) => return Err(SendFailure::State(core.state.get())),
+                Err(Cut::Deadline) => {
+                    let limit = core.ledger.gate().limit() as f64 * core.config.broker_share;
+                    return Err(SendFailure::QueueFull {
+                        bound: FullBound::BrokerShare,
+                        limit: limit as u64,
+                    });
+                }
+            }
+        }
+    }
+
+    fn refused(self, refusal: Refusal) -> SendFailure {
+        let core = self.core;
+        let (bound, limit) = match refusal {
+            Refusal::Closed => return SendFailure::State(core.state.get()),
+            Refusal::TooLarge => (FullBound::Bytes, core.ledger.gate().byte_limit()),
+            Refusal::TooMany => (FullBound::Sends, core.ledger.gate().limit() as u64),
+        };
+        SendFailure::QueueFull { bound, limit }
+    }
+}
