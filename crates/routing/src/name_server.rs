@@ -10,9 +10,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use rand::RngExt as _;
 use rocketmq_producer_remoting::{
-    ConnectionPool, ResponseCode, protocol::GetRouteInfoRequestHeader,
+    ConnectionPool, ResponseCode, protocol::GetRouteInfoRequestHeader, random,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -225,7 +224,7 @@ impl NameServerClient {
                     } else {
                         interval
                     };
-                    let jitter = 1.0 - 0.1 * rand::rng().random::<f64>();
+                    let jitter = 1.0 - 0.1 * random::unit();
                     sleep(wait.mul_f64(jitter)).await;
                 }
             };

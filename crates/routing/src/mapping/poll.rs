@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::RngExt as _;
+use rocketmq_producer_remoting::random;
 use tokio::time::{Instant, sleep};
 
 use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
@@ -46,11 +46,13 @@ impl TopicBrokerMapping {
     async fn poll_round(&self, now: Instant) -> Round {
         self.forget_unknown(now);
         let fresh = self.shared.options.update_topic_route_info_interval / 2;
-        let due: Vec<Arc<TopicEntry>> = self
+        let mut due: Vec<Arc<TopicEntry>> = self
             .entries()
             .into_iter()
             .filter(|entry| entry.route().is_some_and(|route| route.age(now) >= fresh))
             .collect();
+        // In the same order each time, so that a simulation can repeat a run.
+        due.sort_by(|one, other| one.topic().cmp(other.topic()));
         for chunk in due.chunks(PARALLEL) {
             let now = Instant::now();
             let flights: Vec<_> = chunk
@@ -87,5 +89,5 @@ impl TopicBrokerMapping {
 
 /// The wait shortened by up to a tenth, so that producers do not poll in step.
 fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(1.0 - 0.1 * rand::rng().random::<f64>())
+    wait.mul_f64(1.0 - 0.1 * random::unit())
 }

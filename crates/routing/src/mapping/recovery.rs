@@ -1,8 +1,8 @@
 //! Frequent refreshes of the routes whose brokers are in trouble.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use rand::RngExt as _;
+use rocketmq_producer_remoting::random;
 use tokio::time::{Instant, sleep};
 
 use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
@@ -29,7 +29,7 @@ impl TopicBrokerMapping {
         let mut suspects = Suspects::new();
         loop {
             // Never shorter than the interval, so that the bound per second holds.
-            let jitter = 1.0 + 0.1 * rand::rng().random::<f64>();
+            let jitter = 1.0 + 0.1 * random::unit();
             sleep(interval.mul_f64(jitter)).await;
             let now = Instant::now();
             let bound = if self.is_unreachable() {
@@ -88,8 +88,12 @@ fn per_round(interval: Duration) -> usize {
 /// Half of the places go to the topics used last, the others to those that have waited
 /// longest for their turn.
 fn in_turn(mut troubled: Vec<Troubled>, bound: usize) -> Vec<Arc<TopicEntry>> {
+    // By name too, so that a simulation can repeat a run.
+    troubled.sort_by(|one, other| {
+        let by_name = || one.entry.topic().cmp(other.entry.topic());
+        other.used.cmp(&one.used).then_with(by_name)
+    });
     if troubled.len() > bound {
-        troubled.sort_by_key(|topic| Reverse(topic.used));
         if let Some(rest) = troubled.get_mut(bound / 2..) {
             // Stable: of those that never had a turn, the one used last is first.
             rest.sort_by_key(|topic| topic.begun);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::RngExt as _;
+use rocketmq_producer_remoting::random;
 use tokio::time::{Instant, sleep_until};
 
 use super::{TopicBrokerMapping, TopicEntry, entry::Scope};
@@ -78,12 +78,13 @@ impl TopicBrokerMapping {
             if Instant::now() >= deadline {
                 return Err(last.unwrap_or_else(|| self.late(&entry)));
             }
-            let wait = pause.mul_f64(1.0 - JITTER * rand::rng().random::<f64>());
+            let wait = pause.mul_f64(1.0 - JITTER * random::unit());
             let until = deadline.min(Instant::now() + wait);
             tokio::select! {
-                () = sleep_until(until) => {}
-                _ = told.changed() => {}
+                biased;
                 () = self.shared.cancel.cancelled() => return Err(RoutingError::Closed),
+                _ = told.changed() => {}
+                () = sleep_until(until) => {}
             }
             fresh = pause.mul_f64(FRESH);
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -5,8 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use rand::seq::SliceRandom as _;
-use rocketmq_producer_remoting::{ConnectionPool, Endpoint, EndpointHold};
+use rocketmq_producer_remoting::{ConnectionPool, Endpoint, EndpointHold, random};
 
 use super::addresses::NameServerAddresses;
 
@@ -44,7 +43,7 @@ impl Servers {
     /// The addresses in random order.
     pub(super) fn new(addresses: &NameServerAddresses, pool: &ConnectionPool) -> Self {
         let mut servers = Self::unshuffled(addresses, pool);
-        servers.list.shuffle(&mut rand::rng());
+        shuffle(&mut servers.list);
         servers
     }
 
@@ -84,7 +83,7 @@ impl Servers {
             }
         }
         if let Some(new) = list.get_mut(kept..) {
-            new.shuffle(&mut rand::rng());
+            shuffle(new);
         }
         Some(Self::in_order(list))
     }
@@ -116,5 +115,12 @@ impl Servers {
     /// Begins with the next place from now on.
     pub(super) fn go_on(&self) {
         self.current.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Every order is equally likely.
+fn shuffle(servers: &mut [Server]) {
+    for last in (1..servers.len()).rev() {
+        servers.swap(last, random::below(last + 1));
     }
 }
