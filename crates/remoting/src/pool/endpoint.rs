@@ -351,11 +351,7 @@ impl Endpoint {
                 return Ok(Joined::Open(Connection::clone(connection)));
             }
             if let Some(dialing) = &link.dialing {
-                let result = &dialing.result;
-                // A dial that was dropped with its runtime leaves its receiver behind.
-                if result.has_changed().is_ok() || result.borrow().is_some() {
-                    return Ok(Joined::Dial(result.clone()));
-                }
+                return Ok(Joined::Dial(dialing.result.clone()));
             }
             if environment.tracker.is_closed() {
                 return Err(self.error(ConnectFailure::PoolClosed));

@@ -133,8 +133,13 @@ impl Link {
         }
     }
 
-    /// Notes that the current connection has ended, if its task has not told so yet.
+    /// Notes that the current connection has ended, if its task has not told so yet, and that a
+    /// dial is over.
     pub(super) fn settle(&mut self, options: &ConnectionOptions, now: Instant) {
+        // One that was dropped with its runtime leaves its receiver behind.
+        self.dialing.take_if(|dialing| {
+            dialing.result.has_changed().is_err() && dialing.result.borrow().is_none()
+        });
         let Some(line) = &self.current else { return };
         if let Some(reason) = line.connection.end() {
             self.ended(line.id, &reason, options, now);

@@ -577,3 +577,80 @@ async fn deadlines_that_passed_while_the_machine_slept_end_at_once() {
     until(&endpoint, Live).await;
     assert!(start.elapsed() <= SECOND * 2, "{:?}", start.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_is_lost_with_its_runtime_does_not_block_the_address() {
+    let (endpoint, network, mut peers, _pool) = network();
+    let _hold = endpoint.hold();
+    network.set(Fate::Late(SECOND * 1000));
+    let other = endpoint.clone();
+    let lost = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async { other.connection(Instant::now()).await })
+    });
+    lost.join().unwrap().unwrap_err();
+    assert_eq!(network.dials(), 1);
+    network.set(Fate::Accept);
+    endpoint.connection(soon()).await.unwrap();
+    peers.next().await;
+    assert_eq!(endpoint.connectivity(), Live);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn callers_holders_prunes_and_breaks_at_the_same_time_leave_an_address_that_works() {
+    let pause = Duration::from_millis(1);
+    let options = ConnectionOptions::new()
+        .with_redial_pause(pause, pause)
+        .with_recovery(pause * 10, SECOND);
+    let (pool, network, _peers) = Network::new(options);
+    network.set(Fate::Serve);
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..8 {
+        let pool = pool.clone();
+        tasks.spawn(async move {
+            for round in 0..200 {
+                let endpoint = pool.endpoint(ADDRESS);
+                let _hold = (round % 3 == caller % 3).then(|| endpoint.hold());
+                if let Ok(connection) = endpoint.connected(soon()).await {
+                    let nothing = Bytes::new();
+                    let asked = connection.request(&NoFields(ASK), &nothing, soon());
+                    // It may have been broken meanwhile; that it ends is what matters.
+                    let _ = asked.await;
+                    if round % 5 == caller % 5 {
+                        connection.close();
+                    }
+                }
+            }
+        });
+    }
+    for _ in 0..2 {
+        let (pool, network) = (pool.clone(), Arc::clone(&network));
+        tasks.spawn(async move {
+            for round in 0..500 {
+                let fates = [Fate::Serve, Fate::Slam, Fate::Refuse, Fate::SendAway];
+                network.set(if round % 2 == 0 {
+                    Fate::Serve
+                } else {
+                    fates[round / 2 % 4]
+                });
+                pool.prune();
+                pool.retain_addresses(|_| round % 7 != 0);
+                tokio::task::yield_now().await;
+            }
+            network.set(Fate::Serve);
+        });
+    }
+    let done = tokio::time::timeout(SECOND * 60, tasks.join_all());
+    done.await.expect("a deadlock");
+    let endpoint = pool.endpoint(ADDRESS);
+    let connection = endpoint.connected(soon()).await.unwrap();
+    ask(&connection).await.unwrap().unwrap();
+    assert_eq!(endpoint.connectivity(), Live);
+    assert_eq!(network.told().last(), Some(&Live));
+    drop((endpoint, connection));
+    pool.close(SECOND).await;
+    assert!(pool.inner.environment.tracker.is_empty());
+}
