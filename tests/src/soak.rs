@@ -146,3 +146,6 @@ async fn live_through<G: Ground>(
     }
     Ok(happened)
 }
+
+#[cfg(test)]
+mod tests;

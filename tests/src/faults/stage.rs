@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rocketmq_producer::Producer;
+use rocketmq_producer::remoting::Connectivity;
+use rocketmq_producer::routing::BrokerHealthInfo;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use xtask::apache::{
@@ -249,6 +251,11 @@ fn first_broker(cluster: &Cluster) -> &[Node] {
     cluster.brokers().get(..1).unwrap_or_default()
 }
 
+/// Whether the producer has a reason to prefer another broker.
+const fn is_doubted(info: &BrokerHealthInfo) -> bool {
+    !info.is_available || matches!(info.connectivity, Connectivity::Suspect(_))
+}
+
 /// When the producer's own view of a broker was not good.
 struct Suspicion {
     seen: Arc<Mutex<Vec<Duration>>>,
@@ -267,7 +274,7 @@ impl Suspicion {
                 let all = producer.router().all_broker_health();
                 let is_bad = all
                     .iter()
-                    .any(|info| *info.broker_name == *broker && !info.is_available);
+                    .any(|info| *info.broker_name == *broker && is_doubted(info));
                 if is_bad && !was_bad {
                     let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
                     times.push(began.elapsed());

@@ -15,17 +15,27 @@ use crate::proxy::{Fault, FaultProxy, Mischief, ProxiedCluster, Which};
 const BROKERS: usize = 2;
 const QUEUES: u32 = 4;
 const SOME: Which = Which::Every(40);
+/// An orderly end takes half a minute: all else has two chances against its one.
 const OF_BROKERS: &[Kind] = &[
     Kind::Busy,
+    Kind::Busy,
     Kind::Cut,
+    Kind::Cut,
+    Kind::Echo,
     Kind::Garble,
     Kind::GoAway,
+    Kind::GoAway,
     Kind::HalfOpen,
+    Kind::HalfOpen,
+    Kind::Kill,
     Kind::Kill,
     Kind::Shutdown,
     Kind::Slow,
+    Kind::Slow,
     Kind::Stop,
     Kind::Stop,
+    Kind::Stop,
+    Kind::Swallow,
     Kind::Swallow,
     Kind::Unavailable,
 ];

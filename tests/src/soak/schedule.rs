@@ -32,9 +32,10 @@ pub enum Kind {
     Busy,
     /// Some connections are reset: before a request is carried out, after it, or amid traffic.
     Cut,
-    /// Some answers are followed by themselves, or by answers that nobody asked for.
+    /// Some answers are followed by themselves, or by answers that nobody asked for; behind a proxy only half of them
+    /// comes.
     Echo,
-    /// Some answers are random bytes, or only half there.
+    /// Some answers are random bytes.
     Garble,
     /// Sends are answered with `GO_AWAY`.
     GoAway,
