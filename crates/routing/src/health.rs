@@ -424,4 +424,6 @@ fn duration_nanos(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

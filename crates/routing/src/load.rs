@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 
 use crate::{health::BrokerHealth, options::RoutingOptions};
 
@@ -181,7 +181,7 @@ impl Load {
     }
 
     fn began(&self, at: u64) {
-        self.progress.store(at, Ordering::Relaxed);
+        self.progress.fetch_max(at, Ordering::Relaxed);
     }
 
     /// The broker answered after `latency`. One call at a time.
@@ -276,24 +276,25 @@ pub struct Occupancy {
 }
 
 impl Occupancy {
-    /// A place, whatever the broker holds already.
-    pub(crate) fn new(health: &Arc<BrokerHealth>, bytes: usize) -> Self {
+    /// A place, whatever the broker holds already. `at` may be a little old: it saves a look at
+    /// the clock.
+    pub(crate) fn new(health: &Arc<BrokerHealth>, bytes: usize, at: u64) -> Self {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let is_first = health.load().enter(bytes);
-        Self::entered(health, bytes, is_first)
+        Self::entered(health, bytes, is_first, at)
     }
 
     /// A place within the broker's share.
-    pub(crate) fn within_share(health: &Arc<BrokerHealth>, bytes: usize) -> Option<Self> {
+    pub(crate) fn within_share(health: &Arc<BrokerHealth>, bytes: usize, at: u64) -> Option<Self> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let is_first = health.load().try_enter(bytes, health.share())?;
-        Some(Self::entered(health, bytes, is_first))
+        Some(Self::entered(health, bytes, is_first, at))
     }
 
-    fn entered(health: &Arc<BrokerHealth>, bytes: u64, is_first: bool) -> Self {
+    fn entered(health: &Arc<BrokerHealth>, bytes: u64, is_first: bool, at: u64) -> Self {
         if is_first {
             // Its silence begins now, not when it last had something to answer.
-            health.load().began(health.nanos(Instant::now()));
+            health.load().began(at);
         }
         Self {
             health: Arc::clone(health),

@@ -52,24 +52,27 @@ pub struct Routing {
     route: Arc<RouteInfo>,
     /// Places in the route's ring and among its brokers; within both, since
     /// [`routing`] alone makes a `Routing`. One shared pointer is cheaper than two.
-    index: usize,
-    group: usize,
+    /// Small, since futures keep it: a ring has at most 2^17 places.
+    index: u32,
+    group: u32,
     by: RoutedBy,
     is_probe: bool,
+    /// When it was decided, as the broker's record has it.
+    at: u64,
 }
 
 impl Routing {
     /// The chosen queue.
     #[must_use]
     pub fn queue(&self) -> &MessageQueue {
-        self.route.queues()[self.index].queue()
+        self.route.queues()[self.index as usize].queue()
     }
 
     /// The broker that serves it. For a static topic it has another name than the
     /// queue's broker.
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
-        &self.route.groups()[self.group].broker
+        &self.route.groups()[self.group as usize].broker
     }
 
     /// The address of the broker's master.
@@ -93,7 +96,7 @@ impl Routing {
     /// Takes a place among what is under way at the broker, for a message of so many
     /// bytes, whatever the broker holds already.
     pub fn occupy(&self, bytes: usize) -> Occupancy {
-        Occupancy::new(self.broker().health(), bytes)
+        Occupancy::new(self.broker().health(), bytes, self.at)
     }
 
     /// Takes a place at the broker unless it holds its
@@ -102,8 +105,8 @@ impl Routing {
     #[must_use]
     pub fn try_occupy(&self, bytes: usize) -> Option<Occupancy> {
         let health = self.broker().health();
-        Occupancy::within_share(health, bytes)
-            .or_else(|| (!self.is_shared()).then(|| Occupancy::new(health, bytes)))
+        Occupancy::within_share(health, bytes, self.at)
+            .or_else(|| (!self.is_shared()).then(|| Occupancy::new(health, bytes, self.at)))
     }
 
     /// Waits until [`try_occupy`](Self::try_occupy) may succeed. Another may be
@@ -122,7 +125,7 @@ impl Routing {
     fn is_shared(&self) -> bool {
         let groups = self.route.groups().iter().enumerate();
         groups
-            .filter(|(place, group)| *place != self.group && !group.vanished)
+            .filter(|(place, group)| *place != self.group as usize && !group.vanished)
             .any(|(_, group)| group.broker.health().verdict() == Verdict::Use)
     }
 
@@ -293,7 +296,7 @@ impl MessageRouter {
         let chosen = selector
             .select_async(route.queues(), message, argument)
             .await;
-        self.counted(selected(route, selector.name(), chosen))
+        self.counted(selected(route, selector.name(), chosen, now))
     }
 
     /// The attempt was answered in good order (`report_routing_result`).
@@ -405,13 +408,13 @@ impl MessageRouter {
             let index = route
                 .position(queue)
                 .ok_or_else(|| not_available(queue, QueueProblem::Unknown))?;
-            return fixed(route, index, RoutedBy::GivenQueue);
+            return fixed(route, index, RoutedBy::GivenQueue, now);
         }
         if let Some((selector, argument)) = request.selector {
             let chosen = request
                 .message
                 .and_then(|message| selector.select(route.queues(), message, argument));
-            return selected(route, selector.name(), chosen);
+            return selected(route, selector.name(), chosen, now);
         }
         let strategy = request.strategy.unwrap_or_else(|| self.strategy());
         let hash = request.message.and_then(|message| match strategy {
@@ -424,7 +427,7 @@ impl MessageRouter {
                 Some(hash) => keyed_place(&route, index, hash, request.tried, options),
                 None => index,
             };
-            return fixed(route, index, RoutedBy::MessageHash);
+            return fixed(route, index, RoutedBy::MessageHash, now);
         }
         let rule = Rule {
             tried: request.tried,
@@ -500,7 +503,7 @@ impl MessageRouter {
             let index = choose(route.queues().len());
             if has_room(&route, index) {
                 let index = balanced(&route, index, balance, |other| !is_full(other), now);
-                return routing(route, index, by, false);
+                return routing(route, index, by, false, now);
             }
         }
         let avoidance = self.shared.avoidance;
@@ -522,7 +525,7 @@ impl MessageRouter {
             .or_else(drawn)
             .or_else(|| pick(&route, tried, avoidance));
         match picked {
-            Some(pick) => routing(route, pick.index, by, pick.is_probe),
+            Some(pick) => routing(route, pick.index, by, pick.is_probe, now),
             None => Err(RoutingError::BrokersSuspended {
                 topic: Arc::clone(route.topic()),
                 brokers: route
@@ -556,6 +559,7 @@ fn selected(
     route: Arc<RouteInfo>,
     selector: &'static str,
     chosen: Option<usize>,
+    now: Instant,
 ) -> Result<Routing, RoutingError> {
     match chosen {
         None => Err(RoutingError::SelectorRefused {
@@ -568,13 +572,18 @@ fn selected(
             index,
             queues: route.queues().len(),
         }),
-        Some(index) => fixed(route, index, RoutedBy::Selector(selector)),
+        Some(index) => fixed(route, index, RoutedBy::Selector(selector), now),
     }
 }
 
 /// That queue and no other, whatever the health of its broker, unless an operator
 /// forbade it.
-fn fixed(route: Arc<RouteInfo>, index: usize, by: RoutedBy) -> Result<Routing, RoutingError> {
+fn fixed(
+    route: Arc<RouteInfo>,
+    index: usize,
+    by: RoutedBy,
+    now: Instant,
+) -> Result<Routing, RoutingError> {
     let suspended = route
         .queues()
         .get(index)
@@ -584,7 +593,7 @@ fn fixed(route: Arc<RouteInfo>, index: usize, by: RoutedBy) -> Result<Routing, R
         let queue = route.queues()[index].queue();
         return Err(not_available(queue, QueueProblem::BrokerSuspended));
     }
-    routing(route, index, by, false)
+    routing(route, index, by, false, now)
 }
 
 fn routing(
@@ -592,18 +601,27 @@ fn routing(
     index: usize,
     by: RoutedBy,
     is_probe: bool,
+    now: Instant,
 ) -> Result<Routing, RoutingError> {
     let Some(routed) = route.queues().get(index) else {
         return Err(RoutingError::nowhere(&route));
     };
     match routed.target() {
-        QueueTarget::Listed(_) | QueueTarget::Vanished { .. } => Ok(Routing {
-            group: routed.group(),
-            route,
-            index,
-            by,
-            is_probe,
-        }),
+        QueueTarget::Listed(broker) | QueueTarget::Vanished { broker, .. } => {
+            let at = broker.health().nanos(now);
+            let (Ok(index), Ok(group)) = (u32::try_from(index), u32::try_from(routed.group()))
+            else {
+                return Err(RoutingError::nowhere(&route));
+            };
+            Ok(Routing {
+                route,
+                index,
+                group,
+                by,
+                is_probe,
+                at,
+            })
+        }
         QueueTarget::Unavailable(reason) => Err(not_available(
             routed.queue(),
             QueueProblem::Excluded(*reason),

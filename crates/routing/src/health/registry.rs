@@ -109,7 +109,12 @@ impl BrokerRegistry {
 
     /// Whether every broker is one to use; one atomic load.
     pub(crate) fn all_usable(&self) -> bool {
-        self.shared.impaired.load(Ordering::Acquire) == 0
+        self.impaired() == 0
+    }
+
+    /// How many brokers are not plainly usable.
+    pub(super) fn impaired(&self) -> usize {
+        self.shared.impaired.load(Ordering::Acquire)
     }
 
     /// The record of a broker at an address, made clean if there is none.

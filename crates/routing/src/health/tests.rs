@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::{BrokerHealth, BrokerState, HealthCause, Incident, IncidentId, Verdict};
@@ -178,91 +177,4 @@ fn a_long_error_is_cut_at_a_character() {
     health.report_failure(&Incident::Single, &"é".repeat(1000), now);
     let kept = health.info().last_error.unwrap();
     assert!(kept.len() <= 256 && kept.chars().all(|c| c == 'é'));
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Claim,
-    Failure(Option<usize>),
-    Recover,
-    Resume,
-    Success(Option<Duration>),
-    Suspend,
-    Wait(Duration),
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        2 => Just(Step::Claim),
-        4 => Just(Step::Failure(None)),
-        2 => (0_usize..6).prop_map(|id| Step::Failure(Some(id))),
-        1 => Just(Step::Recover),
-        1 => Just(Step::Resume),
-        6 => (0_u64..5000).prop_map(|ms| Step::Success(Some(Duration::from_millis(ms)))),
-        1 => Just(Step::Success(None)),
-        1 => Just(Step::Suspend),
-        3 => (0_u64..4000).prop_map(|ms| Step::Wait(Duration::from_millis(ms))),
-    ];
-    prop::collection::vec(step, 0..300)
-}
-
-proptest! {
-    #[test]
-    fn any_history_keeps_the_promises(steps in steps(), seed: u64) {
-        let mut now = Instant::now();
-        let options = HealthOptions::default();
-        let health = BrokerHealth::new("a", "h:1", options.clone(), now, seed);
-        let causes: Vec<Arc<usize>> = (0..6).map(Arc::new).collect();
-        let mut suspended = false;
-        for step in steps {
-            match step {
-                Step::Claim => {
-                    let avoided = !health.is_available() && !suspended;
-                    prop_assert!(avoided || !health.claim_probe(now));
-                }
-                Step::Failure(shared) => {
-                    let incident = shared.map_or(Incident::Single, |index| {
-                        Incident::Shared(IncidentId::of(&causes[index]))
-                    });
-                    health.report_failure(&incident, "x", now);
-                }
-                Step::Recover => {
-                    health.force_recovery(now);
-                    suspended = false;
-                }
-                Step::Resume => {
-                    prop_assert_eq!(health.resume(now), suspended);
-                    suspended = false;
-                }
-                Step::Success(latency) => health.report_success(latency, now),
-                Step::Suspend => {
-                    prop_assert_eq!(health.suspend(now), !suspended);
-                    suspended = true;
-                }
-                Step::Wait(wait) => now += wait,
-            }
-            let info = health.info();
-            // Only the operator suspends, and only the operator lifts it.
-            prop_assert_eq!(info.state == BrokerState::Suspended, suspended);
-            prop_assert!(info.window_len <= options.window);
-            prop_assert!((0.0..=1.0).contains(&info.success_rate));
-            prop_assert!(info.consecutive_failures == 0 || info.consecutive_successes == 0);
-            prop_assert_eq!(info.is_available, health.is_available());
-            if let Some(probe) = info.next_probe {
-                // Traffic never stops for good: a probe is due within the bound.
-                prop_assert!(probe <= now + options.probe_wait_max);
-            }
-            prop_assert_eq!(
-                info.next_probe.is_some(),
-                !info.is_available && !suspended
-            );
-        }
-        // Whatever happened, five answers make the broker usable again.
-        if !suspended {
-            for _ in 0..5 {
-                health.report_success(LATENCY, now);
-            }
-            prop_assert_eq!(health.state(), BrokerState::Healthy);
-        }
-    }
 }

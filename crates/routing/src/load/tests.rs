@@ -1,10 +1,17 @@
 //! What the load of a broker promises.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use proptest::prelude::*;
+use tokio::{task::JoinSet, time::Instant};
 
-use super::{Load, Occupancy, halved};
+use super::{Load, Occupancy, halved, wait_for_room};
 use crate::{
     health::BrokerHealth,
     options::{HealthOptions, RoutingOptions},
@@ -34,8 +41,8 @@ fn a_value_halves_steadily_and_is_gone_in_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_place_is_counted_until_it_is_dropped() {
     let record = record();
-    let one = Occupancy::new(&record, 100);
-    let other = Occupancy::new(&record, 20);
+    let one = Occupancy::new(&record, 100, 0);
+    let other = Occupancy::new(&record, 20, 0);
     assert_eq!((record.load().in_flight(), record.load().bytes()), (2, 120));
     drop(one);
     assert_eq!((record.load().in_flight(), record.load().bytes()), (1, 20));
@@ -85,4 +92,98 @@ fn a_broker_with_something_to_answer_is_as_slow_as_its_silence() {
     load.answered(Some(Duration::from_millis(50)), 550 * MILLIS);
     load.leave(1);
     assert!(load.latency(550 * MILLIS) < 50 * MILLIS);
+}
+
+/// What one of many senders does: it begins, is given up while it waits, and holds its
+/// place, each at a time in milliseconds.
+type Sender = (u64, Option<u64>, u64);
+
+/// Runs senders that wait for room at one broker; returns how many had a place, and the
+/// most places taken at once.
+fn run(senders: &[Sender], limit: usize) -> (usize, usize, Arc<BrokerHealth>) {
+    let share = RoutingOptions::default()
+        .with_in_flight_limits(limit, 1 << 20)
+        .with_broker_share(0.999);
+    let record = record();
+    record.share().set(&share);
+    let served = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut tasks = JoinSet::new();
+        for &(begin, patience, hold) in senders {
+            let (record, served, most) =
+                (Arc::clone(&record), Arc::clone(&served), Arc::clone(&most));
+            tasks.spawn(async move {
+                let millis = Duration::from_millis;
+                tokio::time::sleep(millis(begin)).await;
+                let place = async {
+                    loop {
+                        if let Some(place) = Occupancy::within_share(&record, 100, 0) {
+                            return place;
+                        }
+                        wait_for_room(&record, || !record.load().is_full(record.share())).await;
+                    }
+                };
+                // One without patience must get its turn in the end.
+                let patience = millis(patience.unwrap_or(1_000_000));
+                let Ok(place) = tokio::time::timeout(patience, place).await else {
+                    return;
+                };
+                most.fetch_max(record.load().in_flight(), Ordering::SeqCst);
+                served.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(millis(hold)).await;
+                drop(place);
+            });
+        }
+        tasks.join_all().await;
+    });
+    let (served, most) = (served.load(Ordering::SeqCst), most.load(Ordering::SeqCst));
+    (served, most, record)
+}
+
+proptest! {
+    #[test]
+    fn no_place_leaks_and_nobody_waits_in_vain_whoever_gives_up(
+        senders in prop::collection::vec((0_u64..50, prop::option::of(0_u64..40), 0_u64..30), 1..60),
+        limit in 2_usize..6,
+    ) {
+        let (served, most, record) = run(&senders, limit);
+        let patient = senders.iter().filter(|(_, patience, _)| patience.is_none()).count();
+        prop_assert!(served >= patient, "{served} of {patient}");
+        prop_assert!(most < limit, "{most}");
+        let load = record.load();
+        prop_assert_eq!((load.in_flight(), load.bytes()), (0, 0));
+        prop_assert_eq!(load.waiting.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_are_handed_on_between_threads() {
+    let record = record();
+    let share = RoutingOptions::default().with_in_flight_limits(4, 1 << 20);
+    record.share().set(&share);
+    let mut tasks = JoinSet::new();
+    for _ in 0..16 {
+        let record = Arc::clone(&record);
+        tasks.spawn(async move {
+            for _ in 0..500 {
+                let place = loop {
+                    if let Some(place) = Occupancy::within_share(&record, 1, 0) {
+                        break place;
+                    }
+                    wait_for_room(&record, || !record.load().is_full(record.share())).await;
+                };
+                tokio::task::yield_now().await;
+                drop(place);
+            }
+        });
+    }
+    let all = tokio::time::timeout(Duration::from_secs(60), tasks.join_all()).await;
+    assert!(all.is_ok(), "somebody was not woken");
+    assert_eq!((record.load().in_flight(), record.load().bytes()), (0, 0));
 }
