@@ -376,6 +376,14 @@ impl ProducerConfig {
             .collect()
     }
 
+    /// Whether a setting has another value than its default, or was given the same one.
+    #[must_use]
+    pub fn is_given(&self, key: &str) -> bool {
+        self.entries()
+            .iter()
+            .any(|entry| entry.key == key && entry.source != ConfigSource::Default)
+    }
+
     /// Checks the fields against the bounds again: needed only after changing them by hand.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::routing::RoutingError;
 use crate::config::routing::remoting::Message;
 use crate::config::routing::remoting::message::MessageId;
 use crate::error::{BlockingFailure, SendError, SendFailure, StartError};
@@ -140,13 +141,32 @@ impl BlockingProducer {
     /// # Errors
     /// [`BlockingFailure`] if the call would wait for its own thread, or if the producer's runtime has ended.
     pub fn flush(&self, patience: Duration) -> Result<FlushReport, BlockingFailure> {
-        let Some(home) = self.producer.core.home.get() else {
+        let Some(home) = self.producer.core.home() else {
             // Nothing was ever sent.
             return Ok(FlushReport::default());
         };
         let producer = self.producer.clone();
         let limit = patience.saturating_add(SLACK);
-        wait_for(home, limit, async move { producer.flush(patience).await })
+        wait_for(&home, limit, async move { producer.flush(patience).await })
+    }
+
+    /// Waits until a topic exists, as [`Producer::wait_for_topic`].
+    ///
+    /// # Errors
+    /// As there, within the inner result; [`BlockingFailure`] if the call would wait for its own thread, or if the
+    /// producer's runtime has ended or was never begun.
+    pub fn wait_for_topic(
+        &self,
+        topic: &str,
+        patience: Duration,
+    ) -> Result<Result<(), RoutingError>, BlockingFailure> {
+        let home = self.producer.core.home();
+        let home = home.ok_or(BlockingFailure::RuntimeGone)?;
+        let (producer, topic) = (self.producer.clone(), topic.to_owned());
+        let limit = patience.saturating_add(SLACK);
+        wait_for(&home, limit, async move {
+            producer.wait_for_topic(&topic, patience).await
+        })
     }
 
     /// Shuts the producer down, as [`Producer::shutdown`].
@@ -156,7 +176,7 @@ impl BlockingProducer {
     /// has ended; there is nothing left to shut down then.
     pub fn shutdown(&self, patience: Duration) -> Result<ShutdownReport, BlockingFailure> {
         let core = &self.producer.core;
-        let Some(home) = core.home.get() else {
+        let Some(home) = core.home() else {
             return core
                 .shutdown_unstarted()
                 .ok_or(BlockingFailure::RuntimeGone);
@@ -164,7 +184,7 @@ impl BlockingProducer {
         let producer = self.producer.clone();
         let limit = patience.saturating_add(SLACK * 3);
         let shutdown = async move { producer.shutdown(patience).await };
-        wait_for(home, limit, shutdown)
+        wait_for(&home, limit, shutdown)
     }
 
     /// What the producer has done so far.
@@ -191,20 +211,20 @@ impl BlockingProducer {
     {
         let topic = Arc::clone(message.topic_shared());
         let fail = |cause| SendError::new(topic, None, Duration::ZERO, Vec::new(), cause);
-        let Some(home) = self.producer.core.home.get() else {
+        let Some(home) = self.producer.core.home() else {
             return Err(fail(SendFailure::State(self.producer.state())));
         };
         let budget = options
             .timeout
             .unwrap_or_else(|| self.producer.config().send_msg_timeout);
         let call = send(self.producer.clone(), message, options);
-        wait_for(home, budget.saturating_add(SLACK), call)
+        wait_for(&home, budget.saturating_add(SLACK), call)
             .unwrap_or_else(|failure| Err(fail(SendFailure::Blocking(failure))))
     }
 }
 
 /// The runtime that a producer was started on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Home {
     handle: Handle,
     /// The thread that runs all its tasks, if there is but one.

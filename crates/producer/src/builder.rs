@@ -1,9 +1,12 @@
 //! Putting a producer together.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::blocking::BlockingProducer;
+use crate::config::routing::NameServerDiscovery;
 use crate::config::routing::remoting::message::topic::validate_topic_for_send;
+use crate::config::routing::remoting::{Dialer, TcpDialer};
 use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
 use crate::core::Core;
 use crate::error::{BuildError, StartError};
@@ -14,12 +17,25 @@ use crate::producer::Producer;
 ///
 /// Values come from the default, the template, files, the environment (`ROCKETMQ_PRODUCER_*` and
 /// `NAMESRV_ADDR`) and code; of two the later in this list wins.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct ProducerBuilder {
     settings: Settings,
     preheat: Vec<String>,
     preheat_required: bool,
+    dialer: Arc<dyn Dialer>,
+    discovery: Option<Arc<dyn NameServerDiscovery>>,
+}
+
+impl fmt::Debug for ProducerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProducerBuilder")
+            .field("settings", &self.settings)
+            .field("preheat", &self.preheat)
+            .field("preheat_required", &self.preheat_required)
+            .field("discovery", &self.discovery)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -42,11 +58,13 @@ impl ProducerBuilder {
         Self::with(Settings::Resolved(Box::new(config)))
     }
 
-    const fn with(settings: Settings) -> Self {
+    fn with(settings: Settings) -> Self {
         Self {
             settings,
             preheat: Vec::new(),
             preheat_required: false,
+            dialer: Arc::new(TcpDialer),
+            discovery: None,
         }
     }
 
@@ -101,6 +119,21 @@ impl ProducerBuilder {
         self
     }
 
+    /// Sets what opens connections to name servers and brokers: plain TCP by default. A dialer of
+    /// one's own goes through a proxy, or stays inside the process for a test.
+    pub fn dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
+        self.dialer = dialer;
+        self
+    }
+
+    /// Sets what tells the addresses of the name servers, for clusters where they change. It is asked at the start and
+    /// then every `poll_name_server_interval`; while it fails the last addresses stay in use. A `namesrv_addr` that was
+    /// given serves until discovery has brought others.
+    pub fn name_server_discovery(mut self, discovery: Arc<dyn NameServerDiscovery>) -> Self {
+        self.discovery = Some(discovery);
+        self
+    }
+
     /// Checks everything and makes the producer. Does no I/O.
     ///
     /// # Errors
@@ -124,7 +157,7 @@ impl ProducerBuilder {
             required: self.preheat_required,
         };
         Ok(Producer {
-            core: Arc::new(Core::new(config, preheat)),
+            core: Arc::new(Core::new(config, preheat, self.dialer, self.discovery)),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -15,8 +15,10 @@ use crate::blocking::Home;
 use crate::client_id;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::MessageIdGenerator;
-use crate::config::routing::remoting::{ConnectionPool, NoConsumer};
-use crate::config::routing::{BrokerRegistry, MessageRouter, NameServerClient, TopicBrokerMapping};
+use crate::config::routing::remoting::{ConnectionPool, Dialer, NoConsumer};
+use crate::config::routing::{
+    BrokerRegistry, MessageRouter, NameServerClient, NameServerDiscovery, TopicBrokerMapping,
+};
 use crate::deadline;
 use crate::error::StartError;
 use crate::gate::Gate;
@@ -46,13 +48,15 @@ pub(crate) struct Core {
     pub(crate) retry_rules: RetryRules,
     pub(crate) ids: &'static MessageIdGenerator,
     pub(crate) router: MessageRouter,
+    pub(crate) registry: Arc<BrokerRegistry>,
+    pub(crate) source: NameServerClient,
     pub(crate) brokers: ConnectionPool,
     /// Cancelled when no message is taken any more.
     pub(crate) closing: CancellationToken,
     /// Cancelled when the time for what is under way is over; implies `closing`.
     pub(crate) cancel: CancellationToken,
     /// Where the producer was started, for blocking calls.
-    pub(crate) home: OnceLock<Home>,
+    home: Mutex<Option<Home>>,
     refusals: AtomicU64,
     retries: AtomicU64,
     name_servers: ConnectionPool,
@@ -86,7 +90,12 @@ impl Drop for Core {
 
 impl Core {
     /// Puts the parts together. Does no I/O and starts no task.
-    pub(crate) fn new(config: ProducerConfig, preheat: Preheat) -> Self {
+    pub(crate) fn new(
+        config: ProducerConfig,
+        preheat: Preheat,
+        dialer: Arc<dyn Dialer>,
+        discovery: Option<Arc<dyn NameServerDiscovery>>,
+    ) -> Self {
         let group: Arc<str> = Arc::from(config.producer_group.as_str());
         let client_id: Arc<str> = match &config.client_id {
             Some(given) => Arc::from(given.as_str()),
@@ -106,13 +115,22 @@ impl Core {
         ));
         let options = config.connection_options();
         let handler = Arc::clone(&heartbeats);
-        let brokers = ConnectionPool::new(options.clone(), handler);
-        let name_servers = ConnectionPool::new(options, Arc::new(NoConsumer));
-        let source = NameServerClient::new(&config.namesrv_addr, name_servers.clone());
+        let brokers = ConnectionPool::with_dialer(options.clone(), handler, Arc::clone(&dialer));
+        let name_servers = ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialer);
+        let pool = name_servers.clone();
+        let source = match discovery {
+            None => NameServerClient::new(&config.namesrv_addr, pool),
+            Some(discovery) => {
+                // The default address is a guess, which discovery makes needless.
+                let given = config.is_given("namesrv_addr");
+                let given = given.then_some(&config.namesrv_addr);
+                NameServerClient::with_discovery(given, discovery, pool)
+            }
+        };
         let mapping = TopicBrokerMapping::new(
-            Arc::new(source),
+            Arc::new(source.clone()),
             routing,
-            registry,
+            Arc::clone(&registry),
             brokers.clone(),
             tasks.clone(),
             cancel.clone(),
@@ -128,6 +146,8 @@ impl Core {
             ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),
             ids: MessageIdGenerator::shared(),
             router: MessageRouter::new(mapping),
+            registry,
+            source,
             brokers,
             refusals: AtomicU64::new(0),
             retries: AtomicU64::new(0),
@@ -138,7 +158,7 @@ impl Core {
             cancel,
             started: OnceCell::new(),
             stopped: OnceCell::new(),
-            home: OnceLock::new(),
+            home: Mutex::default(),
             config,
         }
     }
@@ -150,7 +170,9 @@ impl Core {
             if state != State::Created {
                 return Err(StartError::State(state));
             }
-            let home = Home::here(&self.tasks).await;
+            // Known before anything is opened, so that a blocking shutdown can close it. A start that failed may be
+            // followed by one on another runtime.
+            self.set_home(Home::here(&self.tasks).await);
             let report = self.preheat.run(self).await;
             let state = self.state.get();
             if state != State::Created {
@@ -162,8 +184,6 @@ impl Core {
             if before != State::Created {
                 return Err(StartError::State(before));
             }
-            // Nobody else is here: starts are one at a time, and only one comes this far.
-            let _ = self.home.set(home);
             self.begin_background_work();
             info!(group = %self.group, client_id = %self.client_id, "producer started");
             Ok(report)
@@ -173,6 +193,16 @@ impl Core {
             State::Running => Ok(report.clone()),
             state => Err(StartError::State(state)),
         }
+    }
+
+    /// The runtime of the last start that began.
+    pub(crate) fn home(&self) -> Option<Home> {
+        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        home.clone()
+    }
+
+    fn set_home(&self, here: Home) {
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(here);
     }
 
     /// Shuts down once; every other call waits for that shutdown and returns the same report.
@@ -291,6 +321,11 @@ impl Core {
     fn begin_background_work(&self) {
         self.router.mapping().start_polling();
         self.router.start_stats_reset();
+        self.source.start_discovery(
+            self.config.poll_name_server_interval,
+            &self.tasks,
+            self.cancel.clone(),
+        );
         let beats = Arc::clone(&self.heartbeats).run(
             self.brokers.clone(),
             self.router.mapping().clone(),

@@ -5,13 +5,13 @@
 //! interval. They are sent as two-way requests in parallel: only an answer shows that the broker
 //! took it, and a refusal shows wrong credentials early.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -119,25 +119,27 @@ impl Heartbeats {
         // At the start nothing is due: connections open with a heartbeat.
         let mut ticks = tokio::time::interval_at(Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut beats: JoinSet<Arc<str>> = JoinSet::new();
-        let mut under_way: HashSet<Arc<str>> = HashSet::new();
+        let mut beats = JoinSet::new();
+        // By their tasks, so that one that panics is forgotten too.
+        let mut under_way: HashMap<task::Id, Arc<str>> = HashMap::new();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {
                     // Each route holds the addresses of its brokers.
                     pool.prune();
                     for address in mapping.broker_addresses() {
-                        if under_way.insert(Arc::clone(&address)) {
+                        if under_way.values().all(|other| *other != address) {
                             let beat = Arc::clone(&self).beat_at(pool.endpoint(&address));
-                            beats.spawn(async move {
+                            let beat = beats.spawn(async move {
                                 let _ = beat.await;
-                                address
                             });
+                            under_way.insert(beat.id(), address);
                         }
                     }
                 }
-                Some(Ok(address)) = beats.join_next() => {
-                    under_way.remove(&address);
+                Some(ended) = beats.join_next_with_id() => {
+                    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                    under_way.remove(&id);
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::blocking::BlockingProducer;
@@ -11,7 +12,10 @@ use crate::builder::ProducerBuilder;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::Message;
 use crate::config::routing::remoting::message::MessageId;
-use crate::config::routing::{MessageRouter, TopicBrokerMapping};
+use crate::config::routing::{
+    BrokerHealthInfo, HealthEvents, MessageRouter, NameServerClient, RoutingError,
+    TopicBrokerMapping,
+};
 use crate::core::Core;
 use crate::deadline;
 use crate::error::{BuildError, SendError, StartError};
@@ -200,6 +204,50 @@ impl Producer {
     #[must_use]
     pub fn stats(&self) -> ProducerStats {
         self.core.stats()
+    }
+
+    /// Waits until a topic exists and has a broker to send to, `patience` at most, asking the name servers at once and
+    /// then after growing pauses. Not for topics that a broker is to create with the first message: send instead.
+    ///
+    /// # Errors
+    /// When the time is over, what stood in the way last; see [`TopicBrokerMapping::wait_for_topic`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn wait_for_topic(
+        &self,
+        topic: &str,
+        patience: Duration,
+    ) -> Result<(), RoutingError> {
+        let deadline = deadline::after(Instant::now(), patience);
+        let ready = self.mapping().wait_for_topic(topic, deadline);
+        ready.await.map(|_| ())
+    }
+
+    /// The health of every known broker at this moment: state and cause, connectivity, success rate, latencies, what is
+    /// under way, the next probe. One record for each broker and address.
+    #[must_use]
+    pub fn broker_health(&self) -> Vec<BrokerHealthInfo> {
+        self.core.registry.infos()
+    }
+
+    /// Follows [`broker_health`](Self::broker_health): a new value whenever a broker changes its condition, comes or
+    /// goes.
+    #[must_use]
+    pub fn watch_broker_health(&self) -> watch::Receiver<Arc<[BrokerHealthInfo]>> {
+        self.core.registry.watch()
+    }
+
+    /// Every change of a broker's condition from now on. Who reads too slowly is told how many were missed.
+    #[must_use]
+    pub fn health_events(&self) -> HealthEvents {
+        self.core.registry.events()
+    }
+
+    /// The name servers in use, and how their discovery goes.
+    #[must_use]
+    pub fn name_servers(&self) -> &NameServerClient {
+        &self.core.source
     }
 
     /// The state it is in.

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::Call;
 use crate::config::routing::remoting::{ConnectFailure, Connectivity, SuspectCause};
 use crate::config::routing::{
-    Broker, KeyedFailover, MessageQueue, RouteRequest, RoutedBy, Routing, RoutingError, TopicEntry,
+    Broker, KeyedFailover, MessageQueue, QueueProblem, RouteRequest, RoutedBy, Routing,
+    RoutingError, TopicEntry,
 };
 use crate::deadline::Cut;
 use crate::error::SendFailure;
@@ -22,6 +23,8 @@ pub(super) struct Places<'a> {
     entry: Arc<TopicEntry>,
     /// What a selector chose. It is asked once, so that a retry does not move the message.
     selected: Option<MessageQueue>,
+    /// Whether the route was fetched anew because it lacks the given queue.
+    looked_again: bool,
 }
 
 /// What to do next.
@@ -53,6 +56,7 @@ impl<'a> Places<'a> {
             call,
             entry,
             selected: None,
+            looked_again: false,
         })
     }
 
@@ -193,7 +197,7 @@ impl<'a> Places<'a> {
         mapping.hint_refresh(&self.entry, generation, Instant::now());
     }
 
-    /// Chooses queue and broker, with a new route if the one at hand was dropped from the cache.
+    /// Chooses queue and broker, with a new route if the one at hand was dropped from the cache, or lacks the queue.
     async fn choose(&mut self, avoid: &[Arc<str>]) -> Result<Routing, SendFailure> {
         loop {
             match self.decide(avoid).await {
@@ -201,6 +205,13 @@ impl<'a> Places<'a> {
                     if Instant::now() < self.call.deadline =>
                 {
                     self.entry = Box::pin(topic(self.call)).await?;
+                }
+                // The queue may be one that was added a moment ago.
+                Err(SendFailure::Routing(RoutingError::QueueNotAvailable {
+                    reason: QueueProblem::Unknown,
+                    ..
+                })) if !std::mem::replace(&mut self.looked_again, true) => {
+                    Box::pin(self.renew()).await;
                 }
                 decided => return decided,
             }
