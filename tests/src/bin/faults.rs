@@ -84,6 +84,7 @@ async fn run(options: &Options) -> Result<(Plan, Vec<Row>)> {
         for in_flight in &options.in_flight {
             eprintln!("{case}, {in_flight} in flight");
             let row = stage.run(case, *in_flight).await?;
+            eprintln!("{}", row.story.join("\n"));
             eprintln!("{}", table(&plan, std::slice::from_ref(&row)));
             rows.push(row);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use rocketmq_producer::Delivery;
+use rocketmq_producer::{Attempt, Delivery, SendFailure};
 
 use super::load::Sent;
 
@@ -75,7 +75,10 @@ impl From<&Sent> for Observed {
             Ok(receipt) => receipt.attempts().collect(),
             Err(error) => error.attempts().iter().collect(),
         };
-        let tries = attempts.into_iter().map(|attempt| {
+        // Waiting for a broker's return is listed too, but nothing was tried then.
+        let is_wait = |failure: &SendFailure| matches!(failure, SendFailure::BrokerAway { .. });
+        let tried = |attempt: &&Attempt| !attempt.failure().is_some_and(is_wait);
+        let tries = attempts.into_iter().filter(tried).map(|attempt| {
             let begun = sent.begun + attempt.began_after();
             Try {
                 broker: attempt.broker().to_owned(),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use rocketmq_producer::Producer;
 use rocketmq_producer::remoting::Connectivity;
 use rocketmq_producer::routing::BrokerHealthInfo;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use xtask::apache::{
     Cluster, ClusterSpec, Node, Permission, ReadMessage, ReadOptions, Reader, Version,
@@ -65,6 +65,8 @@ pub struct Row {
     pub canary: Duration,
     /// Dials to brokers that failed.
     pub failed_dials: u64,
+    /// How the producer's view of the bad broker changed.
+    pub story: Vec<String>,
     /// What deserves a look.
     pub findings: Vec<Finding>,
 }
@@ -129,6 +131,7 @@ impl Stage {
         let suspicion = Suspicion::watch(&producer, self.broker()?, &load);
         let mut window = case.happen(self, &load, self.plan.seconds).await?;
         window.suspected = suspicion.first_in(&window);
+        let story = suspicion.story(&window);
         let sent = load.finish().await?;
         let canary = canary.take();
         let failed_dials = producer.stats().brokers.failed_dials;
@@ -145,6 +148,7 @@ impl Stage {
             figures: Figures::of(&observed, &window, rate, budget),
             canary,
             failed_dials,
+            story,
             findings: self.findings(&verdict, &sent),
             verdict,
         })
@@ -215,7 +219,16 @@ impl Stage {
         let failed = sent
             .iter()
             .filter_map(|one| Some((one, one.outcome.as_ref().err()?)));
-        let failed = failed.take(SHOWN).map(|(one, error)| {
+        let mut failed: Vec<_> = failed.collect();
+        // Some of each delivery, early and late ones.
+        failed.sort_by_key(|(one, error)| (error.delivery(), one.begun));
+        let groups = failed.chunk_by(|(_, one), (_, next)| one.delivery() == next.delivery());
+        let ends = groups.flat_map(|group| {
+            let late = group.len().saturating_sub(SHOWN).max(SHOWN);
+            let (early, late) = (group.iter().take(SHOWN), group.iter().skip(late));
+            early.chain(late)
+        });
+        let failed = ends.map(|(one, error)| {
             let id = error.message_id().map(ToString::to_string);
             Finding {
                 what: format!("begun at {:.3} s: {error:?}", one.begun.as_secs_f64()),
@@ -256,30 +269,42 @@ const fn is_doubted(info: &BrokerHealthInfo) -> bool {
     !info.is_available || matches!(info.connectivity, Connectivity::Suspect(_))
 }
 
-/// When the producer's own view of a broker was not good.
+/// How the producer's own view of a broker changed.
 struct Suspicion {
-    seen: Arc<Mutex<Vec<Duration>>>,
-    _end: tokio_util::sync::DropGuard,
+    seen: Arc<Mutex<Vec<View>>>,
+    _end: DropGuard,
+}
+
+/// One view of a broker.
+struct View {
+    at: Duration,
+    is_doubted: bool,
+    text: String,
 }
 
 impl Suspicion {
     fn watch(producer: &Producer, broker: &str, load: &Load) -> Self {
-        let (seen, cancel) = (Arc::new(Mutex::new(Vec::new())), CancellationToken::new());
+        let (seen, cancel) = (
+            Arc::new(Mutex::new(Vec::<View>::new())),
+            CancellationToken::new(),
+        );
         let (began, broker) = (load.began(), broker.to_owned());
-        let (producer, times, ended) = (producer.clone(), Arc::clone(&seen), cancel.clone());
+        let (producer, views, ended) = (producer.clone(), Arc::clone(&seen), cancel.clone());
         TaskTracker::new().spawn(async move {
-            let mut was_bad = false;
             while !ended.is_cancelled() {
                 tokio::time::sleep(LOOK).await;
                 let all = producer.router().all_broker_health();
-                let is_bad = all
-                    .iter()
-                    .any(|info| *info.broker_name == *broker && is_doubted(info));
-                if is_bad && !was_bad {
-                    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-                    times.push(began.elapsed());
+                let own = all.iter().find(|info| *info.broker_name == *broker);
+                let Some(info) = own else { continue };
+                let text = format!("{}, {:?}, {}", info.state, info.connectivity, info.cause);
+                let mut views = views.lock().unwrap_or_else(PoisonError::into_inner);
+                if views.last().is_none_or(|last| last.text != text) {
+                    views.push(View {
+                        at: began.elapsed(),
+                        is_doubted: is_doubted(info),
+                        text,
+                    });
                 }
-                was_bad = is_bad;
             }
         });
         Self {
@@ -290,7 +315,24 @@ impl Suspicion {
 
     fn first_in(&self, window: &Window) -> Option<Duration> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = seen.iter().copied();
-        seen.find(|at| *at >= window.begun && *at < window.back)
+        let in_it = |view: &&View| view.at >= window.begun && view.at < window.back;
+        let mut doubted = seen.iter().filter(in_it).filter(|view| view.is_doubted);
+        doubted.next().map(|view| view.at)
+    }
+
+    fn story(&self, window: &Window) -> Vec<String> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = |time: Duration| format!("{:.3} s", time.as_secs_f64());
+        let mut story = vec![format!(
+            "fault at {}, lifted at {}, back at {}",
+            at(window.begun),
+            at(window.lifted),
+            at(window.back)
+        )];
+        story.extend(
+            seen.iter()
+                .map(|view| format!("{}: {}", at(view.at), view.text)),
+        );
+        story
     }
 }
