@@ -33,6 +33,7 @@ chapters! {
     testing: "guide/testing.md",
     introduction: "introduction.md",
     operations: "operations.md",
+    outcome_table: "outcome-table.md",
     protocol: "protocol.md",
 }
 

@@ -8,3 +8,4 @@ pub mod oracle;
 pub mod payload;
 pub mod proxy;
 pub mod soak;
+pub mod peer;

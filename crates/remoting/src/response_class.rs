@@ -134,6 +134,13 @@ impl ResponseClass {
         HealthEffect::Neutral,
     );
 
+    /// Overloaded like any other busy broker, but the message may be in its log.
+    const BUSY_AFTER_APPEND: Self = Self::new(
+        Some(Delivery::Unknown),
+        RetryRule::Elsewhere,
+        HealthEffect::Failure,
+    );
+
     /// A code that is not known: it may mean anything, so nothing is claimed and nothing repeated.
     const UNKNOWN_CODE: Self = Self::new(
         Some(Delivery::Unknown),
@@ -161,6 +168,7 @@ impl ResponseClass {
             ResponseCode::NO_PERMISSION if is_credentials_refusal(remark) => {
                 Self::CREDENTIALS_REFUSED
             }
+            ResponseCode::SYSTEM_BUSY if may_be_appended(remark) => Self::BUSY_AFTER_APPEND,
             _ => TABLE
                 .iter()
                 .find(|(known, _)| *known == code)
@@ -193,15 +201,23 @@ impl ResponseClass {
     }
 }
 
-/// Refused credentials of a 4.x broker, which names the exception's class in the remark.
+/// Refused credentials of a 4.x broker, which prints the exception. No topic name has a colon, so
+/// none that is quoted in another remark can look like this.
 fn is_acl_exception(remark: &str) -> bool {
-    remark.contains("AclException")
+    remark.contains("AclException:")
 }
 
 /// Whether code 16 speaks of credentials. The other meaning, that topic or broker are not
-/// writable, always says `… is forbidden`.
+/// writable, always says `… is forbidden`; a topic name has no space, so quoting one cannot.
 fn is_credentials_refusal(remark: &str) -> bool {
-    is_acl_exception(remark) || (!remark.is_empty() && !remark.contains("forbidden"))
+    is_acl_exception(remark) || (!remark.is_empty() && !remark.contains(" is forbidden"))
+}
+
+/// Whether a busy broker may hold the message all the same. A leader of 4.x in `DLedger` mode says
+/// the same words when the quorum's acknowledgement of an appended message was late as another
+/// says before it appends anything.
+fn may_be_appended(remark: &str) -> bool {
+    remark.contains("[PC_SYNCHRONIZED]")
 }
 
 #[cfg(test)]
@@ -262,6 +278,20 @@ mod tests {
                 Failure,
             ),
             (
+                2,
+                "[REJECTREQUEST]system busy, start flow control for a while",
+                Rejected,
+                Elsewhere,
+                Failure,
+            ),
+            (
+                2,
+                "[PC_SYNCHRONIZED]broker busy, start flow control for a while",
+                Unknown,
+                Elsewhere,
+                Failure,
+            ),
+            (
                 3,
                 " request type 310 not supported",
                 Rejected,
@@ -284,6 +314,20 @@ mod tests {
                 Neutral,
             ),
             (16, "", Rejected, OtherBroker, Neutral),
+            (
+                16,
+                "User:poor has no permission to access Topic:forbidden from 127.0.0.1",
+                Rejected,
+                Never,
+                Neutral,
+            ),
+            (
+                1,
+                "java.lang.RuntimeException: topic AclException",
+                Unknown,
+                OtherBrokerOnce,
+                Failure,
+            ),
             (16, "check signature failed.", Rejected, Never, Neutral),
             (16, "username cannot be null.", Rejected, Never, Neutral),
             (

@@ -12,5 +12,6 @@ mod burst;
 mod errors;
 mod lifecycle;
 mod soak;
+mod outcome_table;
 mod support;
 mod unique_ids;
