@@ -6,6 +6,6 @@ pub mod faults;
 pub mod fuzz;
 pub mod oracle;
 pub mod payload;
+pub mod peer;
 pub mod proxy;
 pub mod soak;
-pub mod peer;

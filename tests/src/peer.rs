@@ -1,8 +1,7 @@
 //! Servers that follow a script, for what the embedded cluster never says or does.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use rocketmq_producer::remoting::{
@@ -62,16 +61,8 @@ pub struct Peer {
 
 #[derive(Debug, Default)]
 struct Seen {
-    sends: AtomicU64,
-    open: AtomicUsize,
+    sends: watch::Sender<u64>,
     accepted: watch::Sender<u64>,
-    keys: Mutex<Vec<String>>,
-}
-
-impl Seen {
-    fn keys(&self) -> MutexGuard<'_, Vec<String>> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Peer {
@@ -142,9 +133,7 @@ impl Peer {
                 counts.accepted.send_modify(|count| *count += 1);
                 let (script, counts) = (Arc::clone(&script), Arc::clone(&counts));
                 connections.spawn(async move {
-                    counts.open.fetch_add(1, Ordering::SeqCst);
                     serve(stream, &*script, &counts).await;
-                    counts.open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
@@ -164,19 +153,20 @@ impl Peer {
     /// Sends that came whole.
     #[must_use]
     pub fn sends(&self) -> u64 {
-        self.seen.sends.load(Ordering::SeqCst)
+        *self.seen.sends.borrow()
+    }
+
+    /// Waits until so many sends have come.
+    pub async fn got(&self, sends: u64) {
+        let mut count = self.seen.sends.subscribe();
+        // Its sender lives in `self`.
+        let _ = count.wait_for(|count| *count >= sends).await;
     }
 
     /// Connections ever accepted.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         *self.seen.accepted.borrow()
-    }
-
-    /// Property strings of the sends that came whole, in the order of their coming.
-    #[must_use]
-    pub fn properties(&self) -> Vec<String> {
-        self.seen.keys().clone()
     }
 }
 
@@ -193,9 +183,10 @@ async fn serve(
             };
             let mut before = 0;
             if is_send(&request) {
-                let properties = request.field("i").unwrap_or_default();
-                seen.keys().push(properties.to_owned());
-                before = seen.sends.fetch_add(1, Ordering::SeqCst);
+                seen.sends.send_modify(|sends| {
+                    before = *sends;
+                    *sends += 1;
+                });
             }
             let answer = match script(&request, before) {
                 Reply::Answer(code, remark) => {

@@ -11,7 +11,7 @@
 mod burst;
 mod errors;
 mod lifecycle;
-mod soak;
 mod outcome_table;
+mod soak;
 mod support;
 mod unique_ids;

@@ -41,7 +41,7 @@ fn names(source: &str, opening: &str) -> Vec<String> {
     let names = block.lines().filter_map(|line| {
         let line = line
             .strip_prefix("        ")
-            .or(line.strip_prefix("    "))?;
+            .or_else(|| line.strip_prefix("    "))?;
         let name = line.split(['(', ' ', ',', '{']).next()?;
         let named = name.starts_with(|first: char| first.is_ascii_uppercase());
         named.then(|| name.to_owned())

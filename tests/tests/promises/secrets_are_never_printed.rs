@@ -1,0 +1,166 @@
+//! Bodies and property values appear in no log line, no error and no `Debug`.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use rocketmq_producer::{Message, Producer, SendOptions};
+use rocketmq_producer_tests::peer::{Peer, Reply, closed_address};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::{A, B, TOPIC, millis};
+
+/// What must not appear, each in a place of its own.
+const SECRETS: [&str; 4] = ["bodysecret", "propertysecret", "keysecret", "shardsecret"];
+
+/// Collects what is printed.
+#[derive(Clone, Default)]
+struct Printed(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Printed {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Printed {
+    fn debug(&self, thing: &impl Debug) {
+        let text = format!("{thing:?}\n{thing:#?}\n");
+        self.0.lock().unwrap().extend_from_slice(text.as_bytes());
+    }
+
+    fn error(&self, error: &(dyn Error + 'static)) {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            self.debug(&error);
+            let text = format!("{error}\n{error:#}\n");
+            self.0.lock().unwrap().extend_from_slice(text.as_bytes());
+            next = error.source();
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+fn message() -> Result<Message> {
+    let message = Message::new(TOPIC, SECRETS[0].repeat(20))?
+        .with_property("mine", SECRETS[1])?
+        .with_keys([SECRETS[2]])?;
+    Ok(message.with_sharding_key(SECRETS[3])?)
+}
+
+#[tokio::test]
+async fn secrets_are_never_printed() -> Result<()> {
+    let printed = Printed::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(printed.clone())
+        .with_ansi(false)
+        .finish();
+    // This runtime has one thread, so everything the producer does is heard.
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let fates = [
+        Reply::receipt(),
+        Reply::answer(1, "boom"),
+        Reply::answer(2, "busy"),
+        Reply::answer(13, "illegal"),
+        Reply::Silence,
+        Reply::Close,
+        Reply::Bytes(bytes::Bytes::from_static(&[0xff; 30])),
+        Reply::Body(bytes::Bytes::new()),
+    ];
+    for fate in fates {
+        let one = fate.clone();
+        let broker = Peer::broker(move |_, _| one.clone()).await?;
+        let dead = closed_address()?;
+        let brokers = [(A, &*broker.address()), (B, &*dead)];
+        let name_server = Peer::name_server(&brokers).await?;
+        let producer = Producer::builder("secrets")
+            .name_servers(&name_server.address())
+            .configure(|settings| settings.debug_enabled(true))
+            .start()
+            .await?;
+        for keyed in [true, false] {
+            let message = if keyed {
+                message()?
+            } else {
+                Message::new(TOPIC, SECRETS[0])?.with_property("mine", SECRETS[1])?
+            };
+            printed.debug(&message);
+            printed.debug(&message.properties());
+            let options = SendOptions::new().timeout(millis(200));
+            printed.debug(&options);
+            match producer.send_with(message.clone(), options.clone()).await {
+                Ok(receipt) => printed.debug(&receipt),
+                Err(error) => printed.error(&error),
+            }
+            if let Err(error) = producer.send_oneway_with(message, options).await {
+                printed.error(&error);
+            }
+        }
+        printed.debug(&producer);
+        printed.debug(&producer.stats());
+        printed.debug(&producer.router().all_broker_health());
+        printed.debug(&producer.shutdown(millis(200)).await);
+    }
+    refusals(&printed).await?;
+    let text = printed.text();
+    assert!(text.contains(TOPIC), "something was printed");
+    assert!(text.contains("attempt failed"), "also at trace level");
+    for secret in SECRETS {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+        let bytes = format!("{:?}", secret.as_bytes());
+        let list = bytes.trim_matches(['[', ']']);
+        assert!(!text.contains(list), "{secret} as numbers");
+    }
+    Ok(())
+}
+
+/// Errors about values that are refused name the rule, not the value.
+async fn refusals(printed: &Printed) -> Result<()> {
+    let base = || Message::new(TOPIC, "x");
+    let separator = format!("{}\u{1}", SECRETS[1]);
+    let spaced = format!("{} {}", SECRETS[2], SECRETS[2]);
+    let refused = [
+        base()?.with_property("mine", &separator).err(),
+        base()?.with_keys([spaced]).err(),
+        base()?
+            .with_sharding_key(&format!("{}\u{2}", SECRETS[3]))
+            .err(),
+    ];
+    let mut seen = 0;
+    for error in refused.into_iter().flatten() {
+        seen += 1;
+        printed.error(&error);
+    }
+    assert!(seen >= 2, "{seen} values were refused");
+    let name_server = Peer::name_server(&[(A, &closed_address()?)]).await?;
+    let producer = Producer::builder("secrets")
+        .name_servers(&name_server.address())
+        .configure(|settings| {
+            settings.max_message_size(rocketmq_producer::remoting::ByteSize::bytes(10))
+        })
+        .start()
+        .await?;
+    let error = producer.send(message()?).await.err();
+    printed.error(&error.context("it is too large")?);
+    Ok(())
+}
