@@ -88,6 +88,12 @@ fn cause(failure: &SendFailure) -> String {
             ConnectFailure::DeadlineExceeded => "ConnectFailure::DeadlineExceeded",
             ConnectFailure::Io(_) => "ConnectFailure::Io",
             ConnectFailure::TimedOut(_) => "ConnectFailure::TimedOut",
+            ConnectFailure::EndedAtOnce(_) => "ConnectFailure::EndedAtOnce",
+            ConnectFailure::BackingOff { cause, .. }
+                if matches!(**cause, ConnectFailure::EndedAtOnce(_)) =>
+            {
+                "ConnectFailure::EndedAtOnce"
+            }
             ConnectFailure::BackingOff { .. } => "ConnectFailure::BackingOff",
             ConnectFailure::PoolClosed => "ConnectFailure::PoolClosed",
             other => return format!("{other:?}"),
@@ -117,10 +123,10 @@ fn case(what: &str) -> Option<Case> {
     Some(match what {
         "dial refused" => Box::pin(refused()),
         "address not resolved" => Box::pin(unresolved()),
-        "dial not answered within `connect_timeout"
-        | "dial not answered within `connect_timeout`" => Box::pin(unanswered_dial()),
+        "dial not answered within `connect_timeout" => Box::pin(unanswered_dial()),
         "dial not answered within the attempt's time" => Box::pin(links::dial_too_slow()),
         "dial failed a moment ago" => Box::pin(links::backing_off()),
+        "connection ended a moment ago before any answer" => Box::pin(links::ended_at_once()),
         "pool closed" => Box::pin(links::pool_closed()),
         "peer closed, nothing had left" => Box::pin(links::peer_closed_before()),
         "peer closed, something had left" => Box::pin(scripted(Reply::Close)),

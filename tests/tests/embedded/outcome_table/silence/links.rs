@@ -224,6 +224,26 @@ pub(super) async fn backing_off() -> Result<Seen> {
     dial_failure(&pool, &address).await
 }
 
+/// A listener that ends every connection before it says a word.
+pub(super) async fn ended_at_once() -> Result<Seen> {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?.to_string();
+    let mut task = JoinSet::new();
+    task.spawn(async move { while listener.accept().await.is_ok() {} });
+    let pool = pool();
+    let connection = pool.connection(&address, Instant::now() + PATIENT).await?;
+    while connection.is_open() {
+        tokio::task::yield_now().await;
+    }
+    // Until the pool has noticed, it dials once more.
+    loop {
+        match pool.connection(&address, Instant::now() + PATIENT).await {
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => return Ok(Seen::from(SendFailure::Connect(error))),
+        }
+    }
+}
+
 pub(super) async fn pool_closed() -> Result<Seen> {
     let pool = pool();
     pool.close(PATIENT).await;
