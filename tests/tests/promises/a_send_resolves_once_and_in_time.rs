@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::support::{A, B, Canary, TOPIC, cluster, message, millis, producer};
+use crate::support::{A, B, Canary, PATIENT, TOPIC, cluster, message, millis, producer};
 
 const BUDGET: Duration = millis(400);
 
@@ -163,7 +163,7 @@ async fn a_send_that_nobody_waits_for_gives_its_place_back() -> Result<()> {
     let silent = Peer::broker(|_, _| Reply::Silence).await?;
     let (_name_server, producer) = facing(&silent.address()).await?;
     for round in 0..50_u64 {
-        let options = SendOptions::new().timeout(BUDGET);
+        let options = SendOptions::new().timeout(PATIENT);
         let send = producer.send_with(message(Bytes::from(round.to_string()))?, options);
         // Polled as often as it takes to be anywhere on its way, then dropped.
         let polls = (0..round).map(|_| tokio::task::yield_now());
