@@ -59,6 +59,7 @@ pub(crate) struct Core {
     home: Mutex<Option<Home>>,
     refusals: AtomicU64,
     retries: AtomicU64,
+    hedges: AtomicU64,
     name_servers: ConnectionPool,
     heartbeats: Arc<Heartbeats>,
     preheat: Preheat,
@@ -151,6 +152,7 @@ impl Core {
             brokers,
             refusals: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            hedges: AtomicU64::new(0),
             name_servers,
             heartbeats,
             preheat,
@@ -283,6 +285,11 @@ impl Core {
         }
     }
 
+    /// Counts an attempt beside another one.
+    pub(crate) fn count_hedge(&self) {
+        self.hedges.fetch_add(1, Relaxed);
+    }
+
     /// Sends a heartbeat to the master of every known broker.
     pub(crate) async fn heartbeat_all(&self) -> HeartbeatReport {
         let addresses = self.router.mapping().broker_addresses();
@@ -306,6 +313,7 @@ impl Core {
             oneway_written: outcomes.oneway_written,
             dropped: outcomes.dropped,
             retries: self.retries.load(Relaxed),
+            hedges: self.hedges.load(Relaxed),
             under_way: self.ledger.gate().under_way(),
             bytes_under_way: self.ledger.gate().bytes_under_way(),
             lanes,

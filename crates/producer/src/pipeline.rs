@@ -3,6 +3,7 @@
 mod delivery;
 mod entrance;
 mod exchange;
+mod hedge;
 mod place;
 
 use std::sync::Arc;

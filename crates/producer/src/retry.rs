@@ -28,6 +28,7 @@ pub(crate) struct RetryRules {
     /// Codes that are passed on to another broker although the table says that they end the send.
     codes: RetryResponseCodes,
     guarantee: DeliveryGuarantee,
+    hedges: bool,
     betters_receipts: bool,
 }
 
@@ -40,6 +41,7 @@ impl RetryRules {
             longest_pause,
             codes: config.retry_response_codes.clone(),
             guarantee: config.delivery_guarantee,
+            hedges: config.hedge_percentile > 0,
             betters_receipts: config.retry_another_broker_when_not_store_ok,
         }
     }
@@ -142,6 +144,11 @@ impl<'a> RetryState<'a> {
         self.failures
             .as_ref()
             .map_or(&[], |failures| &failures.ruled_out)
+    }
+
+    /// Whether a second attempt may be made beside one without an answer.
+    pub(crate) const fn may_hedge(&self) -> bool {
+        self.rules.hedges && self.repeats_unknown && !self.is_stored
     }
 
     /// Whether a broker gets a pause before this send asks it again, whose return may just have been awaited.

@@ -32,6 +32,8 @@ pub struct ProducerStats {
     pub dropped: u64,
     /// Attempts beyond the first of their send.
     pub retries: u64,
+    /// Attempts beside another one that took long (setting `hedge_percentile`).
+    pub hedges: u64,
     /// Sends under way now.
     pub under_way: usize,
     /// Bytes of their bodies and properties.

@@ -5,16 +5,21 @@ pub use rocketmq_producer_core::config::routing;
 pub use rocketmq_producer_core::config::routing::remoting;
 
 pub use rocketmq_producer_core::{
-    Attempt, BlockingFailure, BlockingProducer, BuildError, ErrorKind, HeartbeatReport,
-    PreheatReport, Producer, ProducerBuilder, ProducerStats, SendError, SendFailure, SendOptions,
-    SendReceipt, SendStatus, ShutdownReport, StartError, State, create_producer,
+    Attempt, BlockingFailure, BlockingProducer, BuildError, ErrorKind, FlushReport, FullBound,
+    HeartbeatReport, Lane, PreheatReport, Producer, ProducerBuilder, ProducerStats, SendError,
+    SendFailure, SendOptions, SendReceipt, SendStatus, ShutdownReport, StartError, State,
+    create_producer,
 };
 
-pub use config::{ConfigError, ProducerConfig, Template, create_custom_config, get_config};
+pub use config::{
+    ConfigError, DeliveryGuarantee, Ordered, OrderedOnUnknown, ProducerConfig, Template,
+    create_custom_config, get_config,
+};
 pub use remoting::message::MessageId;
 pub use remoting::{Delivery, Message, MessageError};
 pub use routing::{
-    AsyncQueueSelector, MessageQueue, QueueSelector, RoutingStrategy, SelectorArgument,
+    AsyncQueueSelector, BrokerHealthInfo, HealthEvent, HealthEvents, MessageQueue,
+    NameServerDiscovery, QueueSelector, RoutingStrategy, SelectorArgument,
 };
 
 /// What most programs need: `use rocketmq_producer::prelude::*;`.

@@ -170,6 +170,12 @@ impl BrokerHealth {
         &self.address
     }
 
+    /// The latency that so many percent of the latest successes did not exceed.
+    #[must_use]
+    pub fn latency_percentile(&self, percent: usize) -> Option<Duration> {
+        self.lock().latency_percentile(percent.min(100))
+    }
+
     /// The state at this moment.
     #[must_use]
     pub fn state(&self) -> BrokerState {

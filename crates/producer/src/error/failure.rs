@@ -49,6 +49,10 @@ pub enum SendFailure {
     /// The message breaks a rule.
     #[error("message breaks a rule")]
     Message(#[source] MessageError),
+    /// Another attempt beside it was answered first (setting `hedge_percentile`), so this one was let go. It may have
+    /// stored the message too.
+    #[error("let go, since another attempt was answered first")]
+    Overtaken,
     /// No place among the sends under way became free before the deadline.
     #[error("{limit} {bound} are under way already")]
     QueueFull {
@@ -126,9 +130,10 @@ impl SendFailure {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Answer(_) => ErrorKind::Serialization,
-            Self::Blocking(BlockingFailure::Stalled) | Self::Deadline | Self::LaneBusy(_) => {
-                ErrorKind::Timeout
-            }
+            Self::Blocking(BlockingFailure::Stalled)
+            | Self::Deadline
+            | Self::LaneBusy(_)
+            | Self::Overtaken => ErrorKind::Timeout,
             Self::LaneStopped(_) => ErrorKind::LaneStopped,
             Self::Blocking(BlockingFailure::WouldDeadlock) => ErrorKind::Blocking,
             Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
@@ -162,6 +167,7 @@ impl SendFailure {
     pub fn delivery(&self) -> Delivery {
         match self {
             Self::Answer(_)
+            | Self::Overtaken
             | Self::Blocking(BlockingFailure::Interrupted | BlockingFailure::Stalled) => {
                 Delivery::Unknown
             }
@@ -218,7 +224,7 @@ impl SendFailure {
                      reachable from here"
                 }
             },
-            Self::Deadline | Self::Request(_) => {
+            Self::Deadline | Self::Overtaken | Self::Request(_) => {
                 "see the attempts for where the time went; a longer send_msg_timeout gives \
                  retries their turn"
             }

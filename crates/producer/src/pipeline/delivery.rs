@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::entrance::{Admitted, Bound, Held};
 use super::exchange::Exchange;
+use super::hedge::Hedged;
 use super::place::{Places, Return, Step};
 use super::{Call, Pledge, Stamp};
 use crate::attempt::Attempt;
@@ -16,6 +17,7 @@ use crate::blame::incident;
 use crate::config::routing::Routing;
 use crate::config::routing::remoting::Delivery as Certainty;
 use crate::config::routing::remoting::protocol::SendMessageRequestHeader;
+use crate::core::Core;
 use crate::error::SendFailure;
 use crate::lanes::Turn;
 use crate::retry::{Next, RetryState};
@@ -123,7 +125,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         // Kept while a better one is tried for; boxed, since it is rare and futures should be small.
         let mut weaker: Option<Box<Weaker<X::Answer>>> = None;
         while retry.may_try(Instant::now()) {
-            let (routing, elsewhere) = match places.next(&mut retry, returned).await {
+            let (mut routing, elsewhere) = match places.next(&mut retry, returned).await {
                 Ok(Step::Go { routing, elsewhere }) => (routing, elsewhere),
                 Ok(Step::Await(routing)) => {
                     let began = Instant::now();
@@ -154,10 +156,29 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 }
             };
             returned = false;
-            let began = Instant::now();
+            let mut began = Instant::now();
             let until = retry.begin_attempt(began, elsewhere);
             self.occupy(&routing);
-            let result = self.attempt(&routing, turn, until).await;
+            let mut time = until.duration_since(began);
+            let result;
+            if elsewhere && turn.is_none() && retry.may_hedge() {
+                let hedged = self.hedged(&mut places, &retry, routing.clone(), until);
+                let Hedged { decisive, other } = Box::pin(hedged).await;
+                if let Some(other) = other {
+                    self.blame(&other.routing, &other.outcome, other.time);
+                    // Both count.
+                    retry.begin_attempt(other.began, false);
+                    // What follows is up to the other attempt; this one's broker is not tried again.
+                    let _ = retry.failed(other.routing.broker().name(), &other.outcome);
+                    let mut attempt = self.note(&other.routing, other.began);
+                    attempt.failure = Some(other.outcome);
+                    self.attempts.push(attempt);
+                }
+                result = decisive.outcome;
+                (routing, began, time) = (decisive.routing, decisive.began, decisive.time);
+            } else {
+                result = self.attempt(&routing, turn, until).await;
+            }
             let mut attempt = self.note(&routing, began);
             if !self.is_bound {
                 self.held = None;
@@ -183,7 +204,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 }
                 Err(failure) => failure,
             };
-            self.blame(&routing, &failure, until.duration_since(began));
+            self.blame(&routing, &failure, time);
             attempt.failure = Some(failure.clone());
             self.attempts.push(attempt);
             in_doubt |= failure.delivery() == Certainty::Unknown;
@@ -208,6 +229,14 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         Some((weaker.routing, weaker.answer, attempt))
     }
 
+    pub(super) const fn core(&self) -> &'a Core {
+        self.call.core
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.call.bytes()
+    }
+
     /// Counts the message among what is under way at the broker of the next attempt. A bound message keeps the place
     /// that it has there.
     fn occupy(&mut self, routing: &Routing) {
@@ -218,7 +247,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     }
 
     /// One try at one broker.
-    async fn attempt(
+    pub(super) async fn attempt(
         &self,
         routing: &Routing,
         turn: Option<&Turn<'_>>,

@@ -65,6 +65,19 @@ impl<'a> Places<'a> {
         self.choose(&[]).await
     }
 
+    /// A place at another broker that is in order, for an attempt beside one at `routing`.
+    pub(super) async fn beside(
+        &mut self,
+        routing: &Routing,
+        tried: &[Arc<str>],
+    ) -> Option<Routing> {
+        let mut avoid = tried.to_vec();
+        avoid.push(Arc::clone(routing.broker().name()));
+        let other = self.choose(&avoid).await.ok()?;
+        let broker = other.broker();
+        (!avoid.contains(broker.name()) && !is_out(broker)).then_some(other)
+    }
+
     /// Keeps to the queue of `routing` from now on.
     pub(super) fn pin(&mut self, routing: &Routing) {
         self.selected = Some(routing.queue().clone());
@@ -87,7 +100,12 @@ impl<'a> Places<'a> {
             return Ok(Step::End);
         }
         let elsewhere = self.is_elsewhere(&routing, retry.tried());
-        let next = Step::of(routing, elsewhere, returned);
+        let next = match Step::of(routing, elsewhere, returned) {
+            // A second copy is worth a dial, but no waiting.
+            Step::Await(routing) if retry.is_stored() && is_out(routing.broker()) => Step::End,
+            Step::Await(routing) if retry.is_stored() => Step::Go { routing, elsewhere },
+            next => next,
+        };
         let pauses = match &next {
             Step::Go { routing, .. } => retry.needs_pause(routing.broker().name(), returned),
             _ => false,

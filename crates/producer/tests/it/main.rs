@@ -17,12 +17,15 @@
 mod admission;
 mod answers;
 mod blocking;
+mod bound;
 mod build;
 mod errors;
 mod health;
 mod heartbeats;
+mod hedge;
 mod lifecycle;
 mod name_servers;
+mod ordered;
 mod preheat;
 mod retries;
 mod scripted;

@@ -219,6 +219,10 @@ impl HealthMachine {
         self.probe.take_change()
     }
 
+    pub(super) fn latency_percentile(&self, percent: usize) -> Option<Duration> {
+        self.window.latency_percentile(percent)
+    }
+
     pub(super) fn info(
         &self,
         broker_name: Arc<str>,

@@ -80,6 +80,12 @@ impl OutcomeWindow {
         percentile(scratch, 99)
     }
 
+    pub(super) fn latency_percentile(&self, percent: usize) -> Option<Duration> {
+        let mut latencies = Vec::with_capacity(self.outcomes.len());
+        self.copy_latencies(&mut latencies);
+        percentile(&mut latencies, percent)
+    }
+
     fn copy_latencies(&self, latencies: &mut Vec<Duration>) {
         latencies.clear();
         latencies.extend(self.outcomes.iter().filter_map(|outcome| match outcome {
