@@ -26,6 +26,12 @@ pub fn below(bound: usize) -> usize {
     )
 }
 
+/// A number to start a generator from.
+#[must_use]
+pub fn seed() -> u64 {
+    draw(|seeded| seeded.random(), || rand::rng().random())
+}
+
 /// From now on this thread draws the numbers that belong to `seed`.
 #[doc(hidden)]
 pub fn seed_thread(seed: u64) {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use rand::RngExt;
 use tokio::time::Instant;
 
 use super::Call;
-use crate::config::routing::remoting::{ConnectFailure, Connectivity, SuspectCause};
+use crate::config::routing::remoting::{ConnectFailure, Connectivity, SuspectCause, random};
 use crate::config::routing::{
     Broker, KeyedFailover, MessageQueue, QueueProblem, RouteRequest, RoutedBy, Routing,
     RoutingError, TopicEntry,
@@ -113,7 +112,7 @@ impl<'a> Places<'a> {
         if !pauses {
             return Ok(next);
         }
-        let jitter = rand::rng().random::<f64>();
+        let jitter = random::unit();
         let Some(pause) = retry.pause(Instant::now(), jitter) else {
             return Ok(Step::End);
         };

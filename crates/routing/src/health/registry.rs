@@ -6,7 +6,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use rocketmq_producer_remoting::{ConnectionPool, Connectivity};
+use rocketmq_producer_remoting::{ConnectionPool, Connectivity, random};
 use tokio::{sync::watch, time::Instant};
 
 use super::{BrokerHealth, BrokerHealthInfo, HealthEvents, SharedCounts};
@@ -129,7 +129,7 @@ impl BrokerRegistry {
             Arc::clone(&key.1),
             self.options.clone(),
             now,
-            rand::random(),
+            random::seed(),
             Arc::clone(&self.shared),
             Arc::downgrade(&self.records),
         ));

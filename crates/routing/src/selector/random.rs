@@ -1,7 +1,6 @@
 //! Any queue.
 
-use rand::RngExt as _;
-use rocketmq_producer_remoting::Message;
+use rocketmq_producer_remoting::{Message, random};
 
 use super::{QueueSelector, SelectorArgument};
 use crate::route::RoutedQueue;
@@ -31,7 +30,7 @@ impl QueueSelector for RandomSelector {
 
 /// A number below `bound`, which is not 0.
 pub(crate) fn random_below(bound: usize) -> usize {
-    rand::rng().random_range(0..bound.max(1))
+    random::below(bound)
 }
 
 /// Asks `choose` for one of the usable queues, or of all if none is usable.
