@@ -8,6 +8,8 @@ use rocketmq_producer_remoting::{ByteSize, HeaderEncoding};
 use crate::broker::BrokerSettings;
 use crate::cluster::EmbeddedCluster;
 use crate::error::EmbeddedError;
+use crate::network::MemoryNetwork;
+use crate::server::Site;
 
 /// Settings of an [`EmbeddedCluster`]: by default one name server and one broker on free ports
 /// of 127.0.0.1, which create topics on demand.
@@ -21,6 +23,7 @@ pub struct ClusterBuilder {
     pub(crate) auto_create_topics: bool,
     pub(crate) is_null: bool,
     pub(crate) encoding: HeaderEncoding,
+    pub(crate) site: Site,
     pub(crate) settings: BrokerSettings,
 }
 
@@ -35,6 +38,7 @@ impl Default for ClusterBuilder {
             auto_create_topics: true,
             is_null: false,
             encoding: HeaderEncoding::Json,
+            site: Site::default(),
             settings: BrokerSettings {
                 cluster: Arc::from("DefaultCluster"),
                 max_message_size: ByteSize::mib(4),
@@ -137,6 +141,15 @@ impl ClusterBuilder {
     #[must_use]
     pub const fn null_broker(mut self, enabled: bool) -> Self {
         self.is_null = enabled;
+        self
+    }
+
+    /// Lets all servers listen on `network` instead of on loopback TCP, for tests with a paused
+    /// clock. Clients reach them by the same network, which is a
+    /// [`Dialer`](rocketmq_producer_remoting::Dialer).
+    #[must_use]
+    pub fn in_memory(mut self, network: &MemoryNetwork) -> Self {
+        self.site = Site::Memory(network.clone());
         self
     }
 

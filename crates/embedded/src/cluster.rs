@@ -473,7 +473,7 @@ impl Node {
                     BrokerService::new(desk)
                 }
             };
-            Server::bind(0, make).map_err(|source| EmbeddedError::Listen {
+            Server::bind(&builder.site, 0, make).map_err(|source| EmbeddedError::Listen {
                 server: (*name).to_owned(),
                 port: 0,
                 source: Arc::new(source),

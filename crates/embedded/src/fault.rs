@@ -82,17 +82,40 @@ pub enum Reaction {
     Duplicate,
     /// Carried out; these bytes are sent in place of the answer.
     Garbage(Bytes),
+    /// From this request on the connection is dead without either side being told, as when a
+    /// machine or a firewall between has gone: whatever comes on it is taken and forgotten,
+    /// nothing is answered. Other connections are not concerned. Once the fault is lifted
+    /// ([`ArmedFault::lift`], [`FaultPlan::clear`]) the connection is reset.
+    HalfOpen,
     /// Carried out and answered; before the answer the server makes this request on each of its
     /// connections, with a number of its own. See [`EmbeddedCluster::responses`].
     Request(RemotingCommand),
+    /// Not carried out; the connection is reset, so the client reads an error instead of an orderly
+    /// end. In a [`MemoryNetwork`](crate::MemoryNetwork) it is closed.
+    Reset,
+    /// Carried out; the answer, and what else waits to be written on the connection, is written in
+    /// pieces. Nothing else happens on the connection meanwhile.
+    Split {
+        /// Bytes of a piece; 0 counts as 1.
+        piece: usize,
+        /// The time between two pieces.
+        pause: Duration,
+    },
     /// Nothing more is read from the connection and nothing written, as if the server's process
     /// was stopped. Once the fault is lifted ([`ArmedFault::lift`], [`FaultPlan::clear`]) the
     /// request is carried out and answered as usual.
     Stall,
+    /// Carried out (a message is stored); if it succeeds, the answer has this code instead of
+    /// success: a receipt with a weaker promise, such as
+    /// [`FLUSH_DISK_TIMEOUT`](ResponseCode::FLUSH_DISK_TIMEOUT).
+    Status(ResponseCode),
     /// Carried out and answered; before the answer comes a success for a request never made.
     StrayResponse,
     /// Carried out (a message is stored); the answer is dropped.
     Swallow,
+    /// Carried out (a message is stored); only this many bytes of the answer are written, then the
+    /// connection is closed.
+    Truncate(usize),
 }
 
 impl Reaction {

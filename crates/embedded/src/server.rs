@@ -1,10 +1,11 @@
-//! A TCP server: one listening socket, one task per connection.
+//! A server: one listening socket, one task per connection.
 
 mod connection;
 mod desk;
+mod socket;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,17 +13,18 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use rocketmq_producer_remoting::{Frame, FrameError};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 pub(crate) use self::desk::{Desk, Handler, remark};
+pub(crate) use self::socket::Site;
+use self::socket::{Held, Listener};
 use crate::fault::ArmedFault;
 
 /// Connections that may wait to be accepted.
-const BACKLOG: u32 = 1024;
+pub(crate) const BACKLOG: usize = 1024;
 /// Frames that may wait on a connection for being written out of turn; more are dropped.
 const OUT_OF_TURN: usize = 1024;
 
@@ -54,6 +56,13 @@ pub(crate) enum Flow {
     Close,
     /// Nothing is read or written until the fault is lifted; then the request is handled.
     Stall(ArmedFault, Frame),
+    /// What comes is thrown away and nothing is written, not even the answers so far; once the
+    /// fault is lifted the connection is reset.
+    HalfOpen(ArmedFault),
+    /// It ends as if the process was killed, without the answers so far.
+    Reset,
+    /// The answers so far are written in pieces of this many bytes, this long apart.
+    Split(usize, Duration),
 }
 
 /// The other end of a connection.
@@ -104,8 +113,7 @@ struct Running {
 
 #[derive(Debug)]
 enum State {
-    /// Holds the port: a bound socket that does not listen refuses connections.
-    Stopped(TcpSocket),
+    Stopped(Held),
     Running(Running),
     /// The port could not be held or taken again.
     Lost,
@@ -114,6 +122,7 @@ enum State {
 /// A server that can be stopped and started again on its port.
 pub(crate) struct Server<S> {
     pub(crate) service: Arc<S>,
+    site: Site,
     address: SocketAddr,
     state: Mutex<State>,
     /// Kept apart from `state` so that nothing is awaited under its lock.
@@ -122,13 +131,17 @@ pub(crate) struct Server<S> {
 
 impl<S: Service> Server<S> {
     /// Takes a port (0: any free one) without listening yet. `make` gets the address.
-    pub(crate) fn bind(port: u16, make: impl FnOnce(SocketAddr) -> S) -> io::Result<Self> {
-        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
-        let address = socket.local_addr()?;
+    pub(crate) fn bind(
+        site: &Site,
+        port: u16,
+        make: impl FnOnce(SocketAddr) -> S,
+    ) -> io::Result<Self> {
+        let (held, address) = site.bind(port)?;
         Ok(Self {
             service: Arc::new(make(address)),
+            site: site.clone(),
             address,
-            state: Mutex::new(State::Stopped(socket)),
+            state: Mutex::new(State::Stopped(held)),
             changes: tokio::sync::Mutex::new(()),
         })
     }
@@ -166,16 +179,16 @@ impl<S: Service> Server<S> {
     /// Starts to listen; nothing happens if it does already.
     pub(crate) fn start(&self) -> io::Result<()> {
         let mut state = self.lock();
-        let socket = match std::mem::replace(&mut *state, State::Lost) {
+        let held = match std::mem::replace(&mut *state, State::Lost) {
             State::Running(running) if !running.token.is_cancelled() => {
                 *state = State::Running(running);
                 return Ok(());
             }
-            State::Stopped(socket) => socket,
+            State::Stopped(held) => held,
             // Lost, or a stop that nobody waited for.
-            State::Running(_) | State::Lost => bound(self.address)?,
+            State::Running(_) | State::Lost => self.site.bind(self.address.port())?.0,
         };
-        let listener = socket.listen(BACKLOG)?;
+        let listener = held.listen(self.address)?;
         let running = Running {
             tracker: TaskTracker::new(),
             token: CancellationToken::new(),
@@ -200,7 +213,8 @@ impl<S: Service> Server<S> {
         running.token.cancel();
         running.tracker.close();
         running.tracker.wait().await;
-        *self.lock() = bound(self.address).map_or(State::Lost, State::Stopped);
+        let held = self.site.bind(self.address.port());
+        *self.lock() = held.map_or(State::Lost, |(held, _)| State::Stopped(held));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -218,16 +232,7 @@ impl<S> Drop for Server<S> {
     }
 }
 
-/// A socket that has the port and does not listen.
-fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    // Connections of an earlier run that still close must not keep the port.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket)
-}
-
-async fn accept<S: Service>(listener: TcpListener, service: Arc<S>, running: Running) {
+async fn accept<S: Service>(mut listener: Listener, service: Arc<S>, running: Running) {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
     loop {

@@ -120,7 +120,8 @@ impl ArmedFault {
 
     /// Whether connections wait for it to be lifted, be it used up or not.
     fn holds_connections(&self) -> bool {
-        *self.reaction() == Reaction::Stall && !self.state.borrow().is_lifted
+        matches!(self.reaction(), Reaction::Stall | Reaction::HalfOpen)
+            && !self.state.borrow().is_lifted
     }
 
     fn concerns(&self, code: RequestCode, frame: &Frame) -> bool {

@@ -1,15 +1,18 @@
 //! One connection: read, answer everything that came, write all answers in one go.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::socket::Stream;
 use super::{Flow, Peer, Service};
+use crate::fault::ArmedFault;
 
 /// Room for one read.
 const READ_SIZE: usize = 64 * 1024;
@@ -17,7 +20,7 @@ const READ_SIZE: usize = 64 * 1024;
 const KEPT_BUFFER: usize = 1024 * 1024;
 
 pub(super) struct Connection<S: Service> {
-    stream: TcpStream,
+    stream: Stream,
     peer: Peer,
     out_of_turn: mpsc::Receiver<Bytes>,
     service: Arc<S>,
@@ -33,7 +36,7 @@ impl<S: Service> Drop for Connection<S> {
 
 impl<S: Service> Connection<S> {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Stream,
         peer: Peer,
         out_of_turn: mpsc::Receiver<Bytes>,
         service: Arc<S>,
@@ -53,7 +56,6 @@ impl<S: Service> Connection<S> {
     }
 
     async fn serve(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
         let mut input = BytesMut::with_capacity(READ_SIZE);
         let mut out = BytesMut::with_capacity(READ_SIZE);
         loop {
@@ -61,6 +63,7 @@ impl<S: Service> Connection<S> {
                 input.reserve(READ_SIZE);
             }
             tokio::select! {
+                biased;
                 read = self.stream.read_buf(&mut input) => if read? == 0 {
                     return Ok(());
                 },
@@ -73,13 +76,20 @@ impl<S: Service> Connection<S> {
             }
             loop {
                 let flow = self.service.serve(&self.peer, &mut input, &mut out);
-                if !out.is_empty() {
-                    self.stream.write_all(&out).await?;
-                    out.clear();
+                match &flow {
+                    Ok(Flow::Reset) => return self.stream.reset(),
+                    Ok(Flow::HalfOpen(fault)) => return self.fall_silent(fault).await,
+                    Ok(Flow::Split(piece, pause)) => {
+                        self.write_pieces(&out, *piece, *pause).await?;
+                    }
+                    _ if out.is_empty() => {}
+                    _ => self.stream.write_all(&out).await?,
                 }
+                out.clear();
                 match flow.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                     Flow::Continue => break,
-                    Flow::Close => return Ok(()),
+                    Flow::Split(..) => {}
+                    Flow::Close | Flow::Reset | Flow::HalfOpen(_) => return Ok(()),
                     Flow::Stall(fault, frame) => {
                         fault.lifted().await;
                         self.service
@@ -94,5 +104,31 @@ impl<S: Service> Connection<S> {
                 }
             }
         }
+    }
+
+    /// Reads and forgets until the fault is lifted, then resets the connection.
+    async fn fall_silent(&mut self, fault: &ArmedFault) -> io::Result<()> {
+        let mut input = BytesMut::with_capacity(READ_SIZE);
+        let mut lifted = pin!(fault.lifted());
+        loop {
+            input.clear();
+            tokio::select! {
+                biased;
+                () = &mut lifted => return self.stream.reset(),
+                read = self.stream.read_buf(&mut input) => if read? == 0 {
+                    return Ok(());
+                },
+            }
+        }
+    }
+
+    async fn write_pieces(&mut self, out: &[u8], piece: usize, pause: Duration) -> io::Result<()> {
+        for (index, piece) in out.chunks(piece.max(1)).enumerate() {
+            if index > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            self.stream.write_all(piece).await?;
+        }
+        Ok(())
     }
 }

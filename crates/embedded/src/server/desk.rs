@@ -95,6 +95,7 @@ impl<H: Handler> Desk<H> {
             }
             Some(fault) => match fault.reaction() {
                 Reaction::Stall => Ok(Flow::Stall(fault, frame)),
+                Reaction::HalfOpen => Ok(Flow::HalfOpen(fault)),
                 reaction => self.react(reaction, peer, head, &frame, out),
             },
         }
@@ -208,8 +209,22 @@ impl<H: Handler> Desk<H> {
                 peer.push_to_others(&request);
                 self.answer(peer, head, frame, out)?;
             }
-            // Taken care of by the caller, who owns the frame.
-            Reaction::Stall => self.answer(peer, head, frame, out)?,
+            Reaction::Reset => return Ok(Flow::Reset),
+            Reaction::Split { piece, pause } => {
+                self.answer(peer, head, frame, out)?;
+                return Ok(Flow::Split(*piece, *pause));
+            }
+            // Taken care of by the caller, who owns frame and fault.
+            Reaction::Stall | Reaction::HalfOpen => self.answer(peer, head, frame, out)?,
+            Reaction::Status(status) => {
+                let mut answer = self.handler.handle(peer, head, frame)?;
+                if answer.code == ResponseCode::SUCCESS.0 {
+                    answer.code = status.0;
+                }
+                if !head.is_oneway() {
+                    self.encode(answer, head.opaque, out)?;
+                }
+            }
             Reaction::StrayResponse => {
                 let stray = RemotingCommand::response(ResponseCode::SUCCESS, 0, None);
                 self.encode(stray, head.opaque.wrapping_add(i32::MAX), out)?;
@@ -217,6 +232,12 @@ impl<H: Handler> Desk<H> {
             }
             Reaction::Swallow => {
                 self.handler.handle(peer, head, frame)?;
+            }
+            Reaction::Truncate(length) => {
+                let start = out.len();
+                self.answer(peer, head, frame, out)?;
+                out.truncate(start.saturating_add(*length));
+                return Ok(Flow::Close);
             }
         }
         Ok(Flow::Continue)

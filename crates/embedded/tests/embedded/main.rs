@@ -1,10 +1,12 @@
-//! The embedded cluster as its clients see it: raw commands over TCP, and remoting's pool.
+//! The embedded cluster as its clients see it: raw commands over TCP, and remoting's connections and pool.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a failed step ends its test"
 )]
 
+mod connections;
 mod faults;
 mod lifecycle;
 mod null;
