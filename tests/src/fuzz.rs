@@ -21,6 +21,7 @@ pub mod run;
 
 mod bodies;
 mod config;
+mod connection;
 mod frames;
 mod headers;
 mod routing;
@@ -68,7 +69,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 15] = [
+pub static TARGETS: [Target; 16] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -173,6 +174,13 @@ pub static TARGETS: [Target; 15] = [
         seeds: routing::seeds,
         tokens: corpus::JSON_TOKENS,
         check: routing::queue_list,
+    },
+    Target {
+        name: "connection",
+        about: "a connection under any course of events: each request ends once, in time, with the truth",
+        seeds: connection::seeds,
+        tokens: connection::TOKENS,
+        check: connection::check,
     },
 ];
 

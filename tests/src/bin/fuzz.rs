@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use rocketmq_producer_tests::fuzz::bytes::{from_hex, to_hex};
-use rocketmq_producer_tests::fuzz::corpus::{Corpus, seeds};
+use rocketmq_producer_tests::fuzz::corpus::{Corpus, pick, seeds};
 use rocketmq_producer_tests::fuzz::mutate::Mutator;
 use rocketmq_producer_tests::fuzz::run::{Plan, feed, run};
 use rocketmq_producer_tests::fuzz::{TARGETS, Target, target};
+use sha2::{Digest as _, Sha256};
 
 /// Feeds random and mutated input to a decoder and checks what must hold for any input.
 #[derive(Debug, Parser)]
@@ -48,6 +49,9 @@ struct Options {
     /// Write the inputs to start from as files into this folder, one folder per target; feed nothing.
     #[arg(long)]
     write_seeds: Option<PathBuf>,
+    /// Write inputs that are worth keeping as files into this folder, one folder per target, out of --iterations many.
+    #[arg(long)]
+    write_corpus: Option<PathBuf>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -64,6 +68,9 @@ fn main() -> Result<ExitCode> {
         let seeds = seeds(target, &corpus);
         if let Some(folder) = &options.write_seeds {
             write_seeds(&folder.join(target.name), &seeds)?;
+        } else if let Some(folder) = &options.write_corpus {
+            let kept = pick(target, &seeds, options.seed, options.iterations);
+            write_corpus(&folder.join(target.name), &kept)?;
         } else if let Some(hex) = &options.input {
             let input = from_hex(hex).context("--input takes pairs of hexadecimal digits")?;
             match feed(target, &input) {
@@ -118,6 +125,17 @@ fn write_seeds(folder: &Path, seeds: &[Vec<u8>]) -> Result<()> {
     fs::create_dir_all(folder)?;
     for (index, seed) in seeds.iter().enumerate() {
         fs::write(folder.join(format!("seed-{index:04}")), seed)?;
+    }
+    Ok(())
+}
+
+/// Under names that tell the contents, so that the same input is not kept twice.
+fn write_corpus(folder: &Path, inputs: &[Vec<u8>]) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for input in inputs {
+        let mut name = to_hex(&Sha256::digest(input));
+        name.truncate(16);
+        fs::write(folder.join(name), input)?;
     }
     Ok(())
 }

@@ -7,11 +7,18 @@ use std::path::{Path, PathBuf};
 use rocketmq_producer::remoting::{HeaderEncoding, MAX_FRAME_LENGTH, decode_frame};
 use serde_json::Value;
 
-use super::Target;
 use super::bytes::from_hex;
+use super::mutate::Mutator;
+use super::{Target, Verdict};
 
 /// Longer pieces of the vectors are left out: short ones are mutated with more effect.
 const LONGEST_SEED: usize = 4096;
+
+/// The same for inputs that are kept in files.
+const LONGEST_KEPT: usize = 512;
+/// Inputs of a target that are kept because they are accepted, and because they are not.
+const KEPT_ACCEPTED: usize = 24;
+const KEPT_REFUSED: usize = 8;
 
 /// What JSON is made of, and what its readers stumble over.
 pub(super) const JSON_TOKENS: &[&[u8]] = &[
@@ -115,6 +122,47 @@ pub fn seeds(target: &Target, corpus: &Corpus) -> Vec<Vec<u8>> {
     let kept = tests_folder().join("fuzz/corpus").join(target.name);
     seeds.extend(files(&kept).into_iter().filter_map(|f| fs::read(f).ok()));
     seeds
+}
+
+/// Inputs to be kept in `tests/fuzz/corpus`: of those that a seed makes, some of each verdict that look different from
+/// one another and from the inputs to start from, short and long ones alike.
+#[must_use]
+pub fn pick(target: &Target, seeds: &[Vec<u8>], seed: u64, inputs: u64) -> Vec<Vec<u8>> {
+    let mutator = Mutator::new(target.name, seed, seeds, target.tokens);
+    let mut shapes: BTreeSet<Vec<u8>> = seeds.iter().map(|input| shape(input)).collect();
+    let (mut accepted, mut refused) = (Vec::new(), Vec::new());
+    let mut input = Vec::new();
+    for iteration in 0..inputs {
+        mutator.make(iteration, &mut input);
+        if input.len() > LONGEST_KEPT || !shapes.insert(shape(&input)) {
+            continue;
+        }
+        match (target.check)(&input) {
+            Verdict::Accepted => accepted.push(input.clone()),
+            Verdict::Refused => refused.push(input.clone()),
+        }
+    }
+    let spread = |mut all: Vec<Vec<u8>>, most: usize| {
+        all.sort_by_key(Vec::len);
+        let step = (all.len() / most).max(1);
+        all.into_iter().step_by(step).take(most)
+    };
+    spread(accepted, KEPT_ACCEPTED)
+        .chain(spread(refused, KEPT_REFUSED))
+        .collect()
+}
+
+/// What is left of an input when digits, letters and other bytes count as one kind each, and repetition for nothing.
+fn shape(input: &[u8]) -> Vec<u8> {
+    let kind = |byte: &u8| match byte {
+        b'0'..=b'9' => b'0',
+        b'a'..=b'z' | b'A'..=b'Z' => b'a',
+        3..=31 | 127..=254 => 3,
+        other => *other,
+    };
+    let mut shape: Vec<u8> = input.iter().map(kind).collect();
+    shape.dedup();
+    shape
 }
 
 fn tests_folder() -> PathBuf {

@@ -10,6 +10,9 @@ use super::{TARGETS, Target, Verdict, target};
 
 const INPUTS: u64 = 100_000;
 
+/// Inputs of the target `connection`, whose every input takes a runtime and a whole connection.
+const CONNECTION_INPUTS: u64 = 20_000;
+
 const PLAN: Plan = Plan {
     seed: 1,
     start: 0,
@@ -19,12 +22,20 @@ const PLAN: Plan = Plan {
 
 fn survives(name: &str) {
     let target = target(name).unwrap();
-    let report = run(target, &seeds(target, &Corpus::of_vectors()), PLAN)
+    let inputs = match name {
+        "connection" => CONNECTION_INPUTS,
+        _ => INPUTS,
+    };
+    let plan = Plan {
+        iterations: inputs,
+        ..PLAN
+    };
+    let report = run(target, &seeds(target, &Corpus::of_vectors()), plan)
         .unwrap_or_else(|failure| panic!("{failure}"));
-    assert_eq!(report.inputs, INPUTS);
+    assert_eq!(report.inputs, inputs);
     // Inputs that are all refused, or all taken, would try half of a decoder.
-    assert!(report.accepted > INPUTS / 100, "{report}");
-    assert!(report.accepted < INPUTS, "{report}");
+    assert!(report.accepted > inputs / 100, "{report}");
+    assert!(report.accepted < inputs, "{report}");
 }
 
 macro_rules! survive {
@@ -60,6 +71,7 @@ survive! {
     address_lists_survive_any_text: addresses,
     configuration_files_survive_any_text: config_toml,
     queue_lists_survive_any_route: queue_list,
+    connections_survive_any_course_of_events: connection,
 }
 
 #[test]
