@@ -8,4 +8,5 @@ pub mod oracle;
 pub mod payload;
 pub mod peer;
 pub mod proxy;
+pub mod sim;
 pub mod soak;

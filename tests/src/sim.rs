@@ -1,0 +1,26 @@
+//! Deterministic simulation: a real producer on a simulated network and clock.
+//!
+//! Connection, pool, routing, health and the send pipeline are the real ones; name servers and brokers are those of the
+//! embedded cluster. In between is a network that delays, cuts, loses and refuses, and a clock that moves only while
+//! everybody waits, so that a minute of trouble takes a few milliseconds. Everything is drawn from one seed, the
+//! producer's own jitter included: the same seed makes the same history.
+//!
+//! [`run`] simulates one seed of one [`Scenario`] and judges it:
+//! - every send resolves once, at its deadline at the latest, to the millisecond;
+//! - what was acknowledged is stored where the receipt says, as it was sent;
+//! - what was said not to be stored is not;
+//! - messages of one key that were sent one after the other are in one queue in that order;
+//! - no message is stored more often than it had attempts of unknown delivery, and once more if it was acknowledged;
+//! - once all trouble is over, sends to every broker succeed again within [`RECOVERY`];
+//! - after shutdown, or after the last handle has gone, no connection and no task is left.
+
+mod judge;
+mod network;
+mod run;
+mod scenario;
+mod senders;
+mod trouble;
+mod wire;
+
+pub use run::{RECOVERY, Report, run};
+pub use scenario::{Ending, Keys, Scenario};
