@@ -99,7 +99,7 @@ async fn nowhere_to_send_to_has_five_errors_that_name_addresses() -> Result<()> 
     for error in &all {
         let detail = match error.cause() {
             SendFailure::Routing(routing) => Some(discriminant::<RoutingError>(routing)),
-            SendFailure::Connect(_) => None,
+            SendFailure::BrokerAway { .. } | SendFailure::Connect(_) => None,
             other => panic!("{other:?}"),
         };
         assert!(kinds.insert(detail), "{error:?} is not told apart");
