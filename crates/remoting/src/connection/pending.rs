@@ -35,9 +35,22 @@ struct Waiting {
     frame_start: u64,
     deadline: Instant,
     waker: Option<Waker>,
+    /// An answer bearing its number is none of its own: only the last byte written ends it well.
+    is_one_way: bool,
     /// Left unanswered it shows that the peer is silent: a two-way request that has not shown it
     /// before.
     asks: bool,
+}
+
+impl Waiting {
+    /// Whether this is how the request can end.
+    fn accepts(&self, outcome: &Outcome) -> bool {
+        match outcome {
+            Ok(Completion::Answered(_)) => !self.is_one_way,
+            Ok(Completion::Written) => self.is_one_way,
+            Err(_) => true,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -70,7 +83,8 @@ pub(super) struct Full;
 pub(super) enum Matched {
     /// A request took it; its owner is to be woken.
     Completed(Option<Waker>),
-    /// No request waits for it: it is late, a duplicate, or made up.
+    /// No request waits for it: it is late, a duplicate, made up, or bears the number of a one-way
+    /// request.
     Nobody,
 }
 
@@ -130,6 +144,7 @@ impl Pending {
                 frame_start,
                 deadline,
                 waker: None,
+                is_one_way: !asks,
                 asks,
             }),
         };
@@ -194,7 +209,7 @@ impl Pending {
         let opaque = opaque as u32;
         let slot = self.slot_mut(opaque);
         match &mut slot.state {
-            State::Waiting(waiting) if slot.opaque == opaque => {
+            State::Waiting(waiting) if slot.opaque == opaque && waiting.accepts(&outcome) => {
                 let waker = waiting.waker.take();
                 let asked = waiting.asks;
                 slot.state = State::Done(outcome);
@@ -430,6 +445,18 @@ mod tests {
             pending.complete(opaque, answer(9)),
             Matched::Nobody
         ));
+    }
+
+    #[tokio::test]
+    async fn an_answer_with_the_number_of_a_one_way_request_does_not_make_it_written() {
+        let mut pending = Pending::new(10);
+        let opaque = pending.reserve().unwrap();
+        pending.insert(0, Instant::now() + Duration::from_secs(3), false);
+        let answered = pending.complete(opaque, answer(opaque));
+        assert!(matches!(answered, Matched::Nobody));
+        assert!(poll(&mut pending, opaque).is_pending());
+        let written = pending.complete(opaque, Ok(Completion::Written));
+        assert!(matches!(written, Matched::Completed(_)));
     }
 
     #[tokio::test]
