@@ -1,3 +1,5 @@
+//! Bounds, fairness, and places that are never lost.
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -1,3 +1,5 @@
+//! Turns in order of arrival, stops, and nothing kept of empty lanes.
+
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
 use std::time::Duration;
