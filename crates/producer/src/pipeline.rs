@@ -7,6 +7,7 @@ mod hedge;
 mod place;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::debug;
@@ -25,6 +26,9 @@ use crate::ledger::Visit;
 use crate::options::{SendOptions, Target};
 use crate::outcome::Outcome;
 use crate::receipt::SendReceipt;
+
+/// The most that is kept of a send's budget for its first attempt, however long it waits for its place.
+const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 impl Core {
     /// Sends a message and waits for the receipt.
@@ -112,6 +116,13 @@ impl<'a> Call<'a> {
             began,
             deadline: deadline::after(began, timeout),
         }
+    }
+
+    /// Until when it may wait for its place. One that gets it later could not await its answer, and a crowd of such
+    /// sends would keep a busy broker busy with messages that nobody waits for any more.
+    fn start_by(self) -> Instant {
+        let budget = self.deadline.duration_since(self.began);
+        self.deadline - (budget / 20).min(LAST_CHANCE)
     }
 
     /// The key by whose hash the queue is chosen, if it is.

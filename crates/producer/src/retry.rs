@@ -114,6 +114,8 @@ struct Failures {
     refused: Vec<Arc<str>>,
     /// Those that could not be dialled the last time, so nothing was asked of them.
     unreached: Vec<Arc<str>>,
+    /// Those that could not be dialled at some time: once that is no attempt, but not for ever.
+    missed: Vec<Arc<str>>,
 }
 
 impl<'a> RetryState<'a> {
@@ -203,7 +205,9 @@ impl<'a> RetryState<'a> {
         failures.unreached.retain(|unreached| unreached != broker);
         match failure {
             SendFailure::Refused { .. } => add(&mut failures.refused, broker),
-            SendFailure::Connect(_) => add(&mut failures.unreached, broker),
+            SendFailure::Connect(_) if !failures.missed.contains(broker) => {
+                add(&mut failures.unreached, broker);
+            }
             _ => {}
         }
         if failure.delivery() == Delivery::Unknown && !self.repeats_unknown {
@@ -240,9 +244,12 @@ impl<'a> RetryState<'a> {
                 _ => again(false),
             },
             SendFailure::Connect(_) => {
-                // Nothing was asked of the broker, so this was no attempt. Each is dialled once before its return
-                // is awaited, which bounds it.
-                self.attempts_left = self.attempts_left.saturating_add(1);
+                // Nothing was asked of the broker, so this was no attempt. One that came back and is gone again has
+                // had its chance: that bounds the turns of a send among brokers that come and go.
+                if !failures.missed.contains(broker) {
+                    add(&mut failures.missed, broker);
+                    self.attempts_left = self.attempts_left.saturating_add(1);
+                }
                 again(false)
             }
             SendFailure::Answer(_) => again(false),
@@ -451,6 +458,7 @@ mod tests {
         let pool = ConnectionPool::new(Default::default(), Arc::new(NoConsumer));
         pool.close(Duration::ZERO).await;
         let unreached = pool.connection("a:1", Instant::now()).await.unwrap_err();
+        let again = unreached.clone();
         let mut state = state(1);
         state.failed(&busy, &refused(2, "busy"));
         state.begin_attempt(Instant::now(), true);
@@ -462,6 +470,10 @@ mod tests {
             }
         }
         assert_eq!(state.attempts_left, 2, "a dial is no attempt");
+        state.begin_attempt(Instant::now(), true);
+        state.failed(&away, &SendFailure::Connect(again));
+        assert_eq!(state.attempts_left, 1, "but not any number of them");
+        assert!(state.needs_pause(&away, false));
         state.failed(
             &away,
             &SendFailure::Answer(crate::config::routing::remoting::FrameError::UnexpectedEnd),

@@ -111,7 +111,7 @@ impl<'a> Call<'a> {
         } else {
             None
         };
-        let entered = visit.enter(self.bytes(), self.deadline).await;
+        let entered = visit.enter(self.bytes(), self.start_by()).await;
         entered.map_err(|refusal| self.refused(refusal))?;
         Ok((turn, bound))
     }
@@ -128,7 +128,7 @@ impl<'a> Call<'a> {
     /// Lines up in a lane.
     async fn take_turn(self, lane: Lane) -> Result<Turn<'a>, SendFailure> {
         let core = self.core;
-        let turn = core.lanes.join(lane.clone(), self.deadline).await;
+        let turn = core.lanes.join(lane.clone(), self.start_by()).await;
         turn.map_err(|barred| match barred {
             Barred::Closed => SendFailure::State(core.state.get()),
             Barred::Deadline => SendFailure::LaneBusy(lane),
@@ -163,7 +163,7 @@ impl<'a> Call<'a> {
                 return Ok(Held::new(&routing, occupancy));
             }
             let (core, room) = (self.core, routing.room());
-            match Cut::until(self.deadline, &core.closing, room).await {
+            match Cut::until(self.start_by(), &core.closing, room).await {
                 Ok(()) => {}
                 Err(Cut::Cancelled) => return Err(SendFailure::State(core.state.get())),
                 Err(Cut::Deadline) => {

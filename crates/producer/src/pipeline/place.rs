@@ -91,9 +91,15 @@ impl<'a> Places<'a> {
     ) -> Result<Step, SendFailure> {
         let mut routing = self.choose(retry.tried()).await?;
         let was_tried = retry.tried().contains(routing.broker().name());
-        if was_tried && !retry.ruled_out().is_empty() {
-            // All were tried; some of them may do better in a moment.
-            routing = self.choose(retry.ruled_out()).await?;
+        if was_tried {
+            // All were tried; some of them may do better in a moment, those that can be reached first.
+            let mut avoid = retry.ruled_out().to_vec();
+            if !self.is_bound(&routing) {
+                avoid.extend(self.out(&routing));
+            }
+            if !avoid.is_empty() {
+                routing = self.choose(&avoid).await?;
+            }
         }
         if was_tried && (retry.is_stored() || retry.ruled_out().contains(routing.broker().name())) {
             return Ok(Step::End);
@@ -176,6 +182,20 @@ impl<'a> Places<'a> {
                 }
                 _ => false,
             }
+    }
+
+    /// The names of the brokers that would be asked in vain now.
+    fn out(&self, routing: &Routing) -> Vec<Arc<str>> {
+        let mut out: Vec<_> = self
+            .others(routing, &[])
+            .chain([routing.broker()])
+            .filter(|broker| is_out(broker))
+            .map(|broker| Arc::clone(broker.name()))
+            .collect();
+        // A broker has many queues.
+        out.sort_unstable();
+        out.dedup();
+        out
     }
 
     /// The brokers of the route besides the chosen one and `except`.

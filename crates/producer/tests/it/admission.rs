@@ -31,7 +31,8 @@ async fn beyond_the_bound_a_send_waits_until_its_deadline_and_is_not_sent() {
         limit: 3,
     };
     assert_eq!(error.cause().to_string(), full.to_string());
-    assert!(error.elapsed() >= millis(100) && error.elapsed() < millis(500));
+    // A twentieth is kept for an attempt that gets its place late.
+    assert!(error.elapsed() >= millis(95) && error.elapsed() < millis(500));
     assert_eq!(error.message_id(), None);
 
     let waiting = tokio::spawn({
