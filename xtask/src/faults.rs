@@ -10,8 +10,8 @@ use crate::shell;
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Handed to the program: --brokers 2, --cases a,b, --in-flight 64,1024, --keyed, --seconds 60, --rate 2000,
-    /// --out FILE.
+    /// Handed to the program: --brokers 2, --cases a,b, --in-flight 64,1024, --keyed, --mixed, --seconds 60,
+    /// --rate 2000, --out FILE.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

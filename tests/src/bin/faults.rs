@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use rocketmq_producer_tests::faults::{Case, Plan, Row, Stage, findings, table};
+use rocketmq_producer_tests::faults::{Case, Mode, Plan, Row, Stage, findings, table};
 use xtask::apache::Availability;
 
 /// Measures what faults of real brokers do to a steady load.
@@ -28,12 +28,15 @@ struct Options {
     /// Give every message one of 64 sharding keys.
     #[arg(long)]
     keyed: bool,
+    /// Run the load without keys and the one with keys at the same time, for a row of each.
+    #[arg(long, conflicts_with = "keyed")]
+    mixed: bool,
     /// Length of a case; cases whose fault needs longer take longer.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Messages per second.
-    #[arg(long, default_value_t = 2000)]
-    rate: u32,
+    /// Messages per second of each load; 2000, or 1000 if there are two.
+    #[arg(long)]
+    rate: Option<u32>,
     /// Write the table to this file too.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -67,11 +70,16 @@ fn main() -> Result<ExitCode> {
 }
 
 async fn run(options: &Options) -> Result<(Plan, Vec<Row>)> {
+    let (mode, rate) = match options {
+        Options { mixed: true, .. } => (Mode::Mixed, 1000),
+        Options { keyed: true, .. } => (Mode::Keyed, 2000),
+        _ => (Mode::Unkeyed, 2000),
+    };
     let plan = Plan {
         brokers: options.brokers,
-        rate: options.rate,
+        rate: options.rate.unwrap_or(rate),
         seconds: options.seconds,
-        keyed: options.keyed,
+        mode,
     };
     let cases = match options.cases.as_slice() {
         [] => Case::TABLE.to_vec(),
@@ -83,10 +91,12 @@ async fn run(options: &Options) -> Result<(Plan, Vec<Row>)> {
     for case in cases {
         for in_flight in &options.in_flight {
             eprintln!("{case}, {in_flight} in flight");
-            let row = stage.run(case, *in_flight).await?;
-            eprintln!("{}", row.story.join("\n"));
-            eprintln!("{}", table(&plan, std::slice::from_ref(&row)));
-            rows.push(row);
+            let of_case = stage.run(case, *in_flight).await?;
+            for row in &of_case {
+                eprintln!("{}", row.story.join("\n"));
+            }
+            eprintln!("{}", table(&plan, &of_case));
+            rows.extend(of_case);
         }
     }
     Ok((plan, rows))

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use xtask::apache::{Cluster, Node};
 
-use super::{Load, Stage, Window};
+use super::{Stage, Window};
 use crate::proxy::{Fault, Mischief, Which};
 
 /// How long a broker is gone, stopped or busy.
@@ -121,10 +121,15 @@ impl Case {
         )
     }
 
-    /// Brings the fault about under a load, and returns when the load may end.
-    pub(super) async fn happen(self, stage: &Stage, load: &Load, seconds: u64) -> Result<Window> {
+    /// Brings the fault about under loads that began at `began`, and returns when they may end.
+    pub(super) async fn happen(
+        self,
+        stage: &Stage,
+        began: Instant,
+        seconds: u64,
+    ) -> Result<Window> {
         let whole = Duration::from_secs(seconds);
-        let sleep = |until: Duration| sleep_until(load.began() + until);
+        let sleep = |until: Duration| sleep_until(began + until);
         let begun = whole / 4;
         sleep(begun).await;
         let broker = stage.broker()?.to_owned();
@@ -135,25 +140,25 @@ impl Case {
             Self::Kill => {
                 stage.on_broker(Node::kill).await?;
                 over(OUTAGE).await;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 stage.on_broker(Node::start).await?;
             }
             Self::Stop => {
                 stage.on_broker(Node::pause).await?;
                 over(OUTAGE).await;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 stage.on_broker(Node::resume).await?;
                 stage.on_broker(Node::wait_ready).await?;
             }
             Self::Shutdown => {
                 stage.on_broker(Node::stop).await?;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 stage.on_broker(Node::start).await?;
             }
             Self::NameServers => {
                 stage.on_name_servers(Node::kill).await?;
                 over(NAME_SERVER_OUTAGE).await;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 stage.on_name_servers(Node::start).await?;
             }
             Self::Resets | Self::ResetsAtOne => {
@@ -168,24 +173,24 @@ impl Case {
             Self::Busy => {
                 proxy.set(Fault::Sends(Which::All, Mischief::busy()));
                 over(OUTAGE).await;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 proxy.set(Fault::Pass);
             }
             Self::Slow => {
                 proxy.set(Fault::Delay(Duration::from_millis(100)));
                 over(OUTAGE).await;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 proxy.set(Fault::Pass);
             }
             Self::HalfOpen => {
                 proxy.set(Fault::HalfOpen);
                 over(OUTAGE).await;
-                lifted = Some(load.clock());
+                lifted = Some(began.elapsed());
                 proxy.set(Fault::Pass);
             }
             Self::Nothing => {}
         }
-        let back = load.clock();
+        let back = began.elapsed();
         let after = match self {
             Self::NameServers => AFTER_NAME_SERVERS,
             Self::Shutdown => AFTER_SHUTDOWN,
@@ -198,7 +203,7 @@ impl Case {
             lifted: lifted.unwrap_or(back),
             back,
             suspected: None,
-            end: load.clock(),
+            end: began.elapsed(),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use rocketmq_producer::{Message, Producer, SendError, SendReceipt};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ pub struct LoadSpec {
     pub topic: String,
     /// Messages per second. What could not be begun in time is caught up with.
     pub rate: u32,
-    /// The most sends under way.
+    /// The most sends under way; of each key, if there are keys, so that a key whose broker is bad holds up no other.
     pub in_flight: usize,
     /// Length of each body in bytes: 256.
     pub body_len: usize,
@@ -46,10 +46,11 @@ impl LoadSpec {
         }
     }
 
-    /// Sets [`keys`](Self::keys).
+    /// Sets [`keys`](Self::keys), each with so many sends under way at most.
     #[must_use]
-    pub const fn keys(mut self, keys: u32) -> Self {
+    pub const fn keys(mut self, keys: u32, in_flight: usize) -> Self {
         self.keys = Some(keys);
+        self.in_flight = in_flight;
         self
     }
 
@@ -92,7 +93,6 @@ pub struct Sent {
 /// A load under way.
 #[derive(Debug)]
 pub struct Load {
-    began: Instant,
     stop: CancellationToken,
     sent: Arc<Mutex<Vec<Sent>>>,
     sends: TaskTracker,
@@ -103,7 +103,13 @@ impl Load {
     /// Begins to send.
     #[must_use]
     pub fn start(producer: Producer, spec: LoadSpec) -> Self {
-        let (began, stop) = (Instant::now(), CancellationToken::new());
+        Self::start_at(Instant::now(), producer, spec)
+    }
+
+    /// Begins to send, with times that count from `began`, so that several loads have one clock.
+    #[must_use]
+    pub fn start_at(began: Instant, producer: Producer, spec: LoadSpec) -> Self {
+        let stop = CancellationToken::new();
         let (sent, sends) = (Arc::default(), TaskTracker::new());
         let generator = Generator {
             producer,
@@ -115,7 +121,6 @@ impl Load {
         // A tracker of its own: `sends` is full of what the generator begins.
         let generator = TaskTracker::new().spawn(generator.run(stop.clone()));
         Self {
-            began,
             stop,
             sent,
             sends,
@@ -123,16 +128,9 @@ impl Load {
         }
     }
 
-    /// When it began: zero of all its times.
-    #[must_use]
-    pub const fn began(&self) -> Instant {
-        self.began
-    }
-
-    /// Time since its beginning.
-    #[must_use]
-    pub fn clock(&self) -> Duration {
-        self.began.elapsed()
+    /// Begins no further send.
+    pub fn stop(&self) {
+        self.stop.cancel();
     }
 
     /// Begins no further send, waits for those under way and tells what became of all, in the order of their ends.
@@ -164,46 +162,61 @@ struct Generator {
     sends: TaskTracker,
 }
 
+/// Messages that take places from one bound: all of them, or those of one key.
+struct Line {
+    next: u64,
+    places: Arc<Semaphore>,
+}
+
 impl Generator {
     /// How many sends it has begun.
     async fn run(self, stop: CancellationToken) -> Result<u64> {
-        let places = Arc::new(Semaphore::new(self.spec.in_flight));
+        let count = u64::from(self.spec.keys.unwrap_or(1).max(1));
+        let lines = (0..count).map(|next| Line {
+            next,
+            places: Arc::new(Semaphore::new(self.spec.in_flight)),
+        });
+        let mut lines: Vec<Line> = lines.collect();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut index = 0;
+        let mut begun = 0;
         loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(index),
+                () = stop.cancelled() => return Ok(begun),
                 _ = ticks.tick() => {}
             }
             let due = self.began.elapsed().as_secs_f64() * f64::from(self.spec.rate);
-            while (index as f64) < due {
-                let place = Arc::clone(&places).acquire_owned();
-                let place = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Ok(index),
-                    place = place => place?,
-                };
-                let (producer, sent) = (self.producer.clone(), Arc::clone(&self.sent));
-                let message = self.spec.message(index)?;
-                let (key, began) = (self.spec.key(index), self.began);
-                self.sends.spawn(async move {
-                    let begun = began.elapsed();
-                    let outcome = producer.send(message).await;
-                    let ended = began.elapsed();
-                    drop(place);
-                    let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-                    sent.push(Sent {
-                        index,
-                        key,
-                        begun,
-                        ended,
-                        outcome,
-                    });
-                });
-                index += 1;
+            for line in &mut lines {
+                while (line.next as f64) < due
+                    && let Ok(place) = Arc::clone(&line.places).try_acquire_owned()
+                {
+                    self.begin(line.next, place)?;
+                    line.next += count;
+                    begun += 1;
+                }
             }
         }
+    }
+
+    fn begin(&self, index: u64, place: OwnedSemaphorePermit) -> Result<()> {
+        let (producer, sent) = (self.producer.clone(), Arc::clone(&self.sent));
+        let message = self.spec.message(index)?;
+        let (key, began) = (self.spec.key(index), self.began);
+        self.sends.spawn(async move {
+            let begun = began.elapsed();
+            let outcome = producer.send(message).await;
+            let ended = began.elapsed();
+            drop(place);
+            let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+            sent.push(Sent {
+                index,
+                key,
+                begun,
+                ended,
+                outcome,
+            });
+        });
+        Ok(())
     }
 }

@@ -1,28 +1,28 @@
 //! The cluster, the producer and the judgement of each case.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rocketmq_producer::Producer;
-use rocketmq_producer::remoting::Connectivity;
-use rocketmq_producer::routing::BrokerHealthInfo;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio::time::Instant;
 use xtask::apache::{
     Cluster, ClusterSpec, Node, Permission, ReadMessage, ReadOptions, Reader, Version,
 };
 
 use super::cases::on_nodes;
-use super::{Canary, Case, Figures, Load, LoadSpec, Observed, Sent, Window};
+use super::suspicion::Suspicion;
+use super::warm_up::warm_up;
+use super::{Canary, Case, Figures, Load, LoadSpec, Observed, Sent};
 use crate::oracle::{Oracle, Verdict};
 use crate::proxy::{FaultProxy, ProxiedCluster};
 
 const QUEUES: u32 = 4;
 const KEYS: u32 = 64;
-/// Most sends under way where the producer alone is to decide which go on.
-const UNBOUNDED: usize = 20_000;
-const LOOK: Duration = Duration::from_millis(10);
+/// All keys together may have so many times the producer's own bound under way: the keys of a bad broker alone can ask
+/// for all of its places, and a slow machine still gets them through within their budget.
+const KEYED_DEMAND: usize = 2;
+const WARM_UP_TOPIC: &str = "faults_warm_up";
 /// Failed sends and frame traces shown per case.
 const SHOWN: usize = 3;
 
@@ -32,12 +32,45 @@ const SHOWN: usize = 3;
 pub struct Plan {
     /// Brokers of the cluster.
     pub brokers: usize,
-    /// Messages per second.
+    /// Messages per second of each load.
     pub rate: u32,
     /// Length of a case; a quarter of it goes before the fault.
     pub seconds: u64,
-    /// Whether messages have one of 64 sharding keys.
-    pub keyed: bool,
+    /// The loads.
+    pub mode: Mode,
+}
+
+/// Which loads a case has, each with a topic and a producer of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "every combination of the two")]
+pub enum Mode {
+    /// Messages without a sharding key.
+    Unkeyed,
+    /// Messages with one of 64 sharding keys.
+    Keyed,
+    /// Both at the same time.
+    Mixed,
+}
+
+impl Mode {
+    /// Its loads, each told by whether it has keys.
+    pub(super) const fn loads(self) -> &'static [bool] {
+        match self {
+            Self::Unkeyed => &[false],
+            Self::Keyed => &[true],
+            Self::Mixed => &[false, true],
+        }
+    }
+}
+
+/// A load that is about to begin.
+struct Act {
+    producer: Producer,
+    spec: LoadSpec,
+    /// Dials that failed before it began.
+    failed_dials: u64,
+    /// How the warm-up went.
+    warmed_up: String,
 }
 
 /// A booted cluster with its proxies.
@@ -49,7 +82,7 @@ pub struct Stage {
     plan: Plan,
 }
 
-/// What one case came to.
+/// What one load of a case came to.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Row {
@@ -57,6 +90,8 @@ pub struct Row {
     pub case: Case,
     /// Sends under way at most.
     pub in_flight: usize,
+    /// Whether its messages have sharding keys.
+    pub is_keyed: bool,
     /// Its figures.
     pub figures: Figures,
     /// What the oracle found.
@@ -103,54 +138,91 @@ impl Stage {
         })
     }
 
-    /// Runs one case on a topic of its own.
+    /// Runs one case, each load on a topic of its own; a row for each.
     ///
     /// # Errors
     /// When the cluster does not do what the fault needs, or cannot be read back.
-    pub async fn run(&self, case: Case, in_flight: usize) -> Result<Row> {
-        let topic = format!("faults_{}_{in_flight}", case.letter());
-        self.ready(&topic).await?;
-        let (address, trace) = (self.address(case), self.proxies.trace());
+    pub async fn run(&self, case: Case, in_flight: usize) -> Result<Vec<Row>> {
+        self.ready().await?;
+        let trace = self.proxies.trace();
         trace.clear();
+        let mut acts = Vec::new();
+        for is_keyed in self.plan.mode.loads() {
+            acts.push(self.act(case, in_flight, *is_keyed).await?);
+        }
         trace.record(case.is_proxied());
+        let (canary, began) = (Canary::start(), Instant::now());
+        let start = |act: &Act| Load::start_at(began, act.producer.clone(), act.spec.clone());
+        let loads: Vec<Load> = acts.iter().map(start).collect();
+        let broker = self.broker()?;
+        let watch = |act: &Act| Suspicion::watch(&act.producer, broker, began);
+        let suspicions: Vec<Suspicion> = acts.iter().map(watch).collect();
+        let window = case.happen(self, began, self.plan.seconds).await?;
+        let mut ended = Vec::new();
+        for ((act, load), suspicion) in acts.into_iter().zip(loads).zip(suspicions) {
+            let mut window = window.clone();
+            window.suspected = suspicion.first_in(&window);
+            let story = suspicion.story(&window);
+            load.stop();
+            ended.push((act, load, window, story));
+        }
+        let mut judged = Vec::new();
+        for (act, load, window, story) in ended {
+            judged.push((act, load.finish().await?, window, story));
+        }
+        let canary = canary.take();
+        trace.record(false);
+
+        let mut rows = Vec::new();
+        for (act, sent, window, mut story) in judged {
+            let failed_dials = act.producer.stats().brokers.failed_dials - act.failed_dials;
+            let budget = act.producer.config().send_msg_timeout;
+            act.producer.shutdown(budget).await;
+            let verdict = self.judge(&act.spec, &sent).await?;
+            let observed: Vec<Observed> = sent.iter().map(Observed::from).collect();
+            let rate = f64::from(self.plan.rate);
+            story.insert(0, act.warmed_up);
+            rows.push(Row {
+                case,
+                in_flight,
+                is_keyed: act.spec.keys.is_some(),
+                figures: Figures::of(&observed, &window, rate, budget),
+                canary,
+                failed_dials,
+                story,
+                findings: self.findings(&verdict, &sent),
+                verdict,
+            });
+        }
+        Ok(rows)
+    }
+
+    /// A producer that is warm, and what it is to send.
+    async fn act(&self, case: Case, in_flight: usize, is_keyed: bool) -> Result<Act> {
+        let kind = if is_keyed { "keyed" } else { "unkeyed" };
+        let topic = format!("faults_{}_{in_flight}_{kind}", case.letter());
+        self.create(&topic).await?;
         let producer = Producer::builder("faults")
-            .name_servers(&address)
-            .preheat([&*topic])
+            .name_servers(&self.address(case))
+            .preheat([&*topic, WARM_UP_TOPIC])
             .configure(|settings| {
                 settings.async_send_semaphore(u32::try_from(in_flight).unwrap_or(u32::MAX))
             })
             .start()
             .await?;
-        let spec = if self.plan.keyed {
-            LoadSpec::new(topic.clone(), self.plan.rate, UNBOUNDED).keys(KEYS)
-        } else {
-            LoadSpec::new(topic.clone(), self.plan.rate, in_flight)
-        };
-        let canary = Canary::start();
-        let load = Load::start(producer.clone(), spec.clone());
-        let suspicion = Suspicion::watch(&producer, self.broker()?, &load);
-        let mut window = case.happen(self, &load, self.plan.seconds).await?;
-        window.suspected = suspicion.first_in(&window);
-        let story = suspicion.story(&window);
-        let sent = load.finish().await?;
-        let canary = canary.take();
-        let failed_dials = producer.stats().brokers.failed_dials;
-        let budget = producer.config().send_msg_timeout;
-        producer.shutdown(budget).await;
-        trace.record(false);
-
-        let verdict = self.judge(&topic, &spec, &sent).await?;
-        let observed: Vec<Observed> = sent.iter().map(Observed::from).collect();
-        let rate = f64::from(self.plan.rate);
-        Ok(Row {
-            case,
-            in_flight,
-            figures: Figures::of(&observed, &window, rate, budget),
-            canary,
-            failed_dials,
-            story,
-            findings: self.findings(&verdict, &sent),
-            verdict,
+        let names = self.cluster.brokers().iter().map(Node::name);
+        let warmed_up = warm_up(&producer, WARM_UP_TOPIC, &names.collect::<Vec<_>>()).await?;
+        let spec = LoadSpec::new(topic, self.plan.rate, in_flight);
+        let of_key = (in_flight * KEYED_DEMAND).div_ceil(KEYS as usize);
+        Ok(Act {
+            spec: if is_keyed {
+                spec.keys(KEYS, of_key)
+            } else {
+                spec
+            },
+            failed_dials: producer.stats().brokers.failed_dials,
+            warmed_up: format!("{kind}: {warmed_up}"),
+            producer,
         })
     }
 
@@ -160,9 +232,13 @@ impl Stage {
         &self.plan
     }
 
-    async fn ready(&self, topic: &str) -> Result<()> {
+    async fn ready(&self) -> Result<()> {
         self.proxies.heal();
         on_nodes(&self.cluster, Cluster::brokers, Node::wait_ready).await?;
+        self.create(WARM_UP_TOPIC).await
+    }
+
+    async fn create(&self, topic: &str) -> Result<()> {
         let (cluster, topic) = (Arc::clone(&self.cluster), topic.to_owned());
         let create = move || cluster.create_topic(&topic, QUEUES, Permission::READ_WRITE);
         tokio::task::spawn_blocking(create).await?
@@ -176,14 +252,14 @@ impl Stage {
         }
     }
 
-    async fn judge(&self, topic: &str, spec: &LoadSpec, sent: &[Sent]) -> Result<Verdict> {
+    async fn judge(&self, spec: &LoadSpec, sent: &[Sent]) -> Result<Verdict> {
         let mut oracle = Oracle::new();
         for one in sent {
             oracle.outcome(&one.outcome, &spec.body(one.index));
         }
         // Every topic is in the route again once the brokers are.
         on_nodes(&self.cluster, Cluster::brokers, Node::wait_ready).await?;
-        let stored = self.read(topic, oracle.receipts()).await?;
+        let stored = self.read(&spec.topic, oracle.receipts()).await?;
         tokio::task::spawn_blocking(move || Ok(oracle.judge(&stored))).await?
     }
 
@@ -262,77 +338,4 @@ impl Stage {
 
 fn first_broker(cluster: &Cluster) -> &[Node] {
     cluster.brokers().get(..1).unwrap_or_default()
-}
-
-/// Whether the producer has a reason to prefer another broker.
-const fn is_doubted(info: &BrokerHealthInfo) -> bool {
-    !info.is_available || matches!(info.connectivity, Connectivity::Suspect(_))
-}
-
-/// How the producer's own view of a broker changed.
-struct Suspicion {
-    seen: Arc<Mutex<Vec<View>>>,
-    _end: DropGuard,
-}
-
-/// One view of a broker.
-struct View {
-    at: Duration,
-    is_doubted: bool,
-    text: String,
-}
-
-impl Suspicion {
-    fn watch(producer: &Producer, broker: &str, load: &Load) -> Self {
-        let (seen, cancel) = (
-            Arc::new(Mutex::new(Vec::<View>::new())),
-            CancellationToken::new(),
-        );
-        let (began, broker) = (load.began(), broker.to_owned());
-        let (producer, views, ended) = (producer.clone(), Arc::clone(&seen), cancel.clone());
-        TaskTracker::new().spawn(async move {
-            while !ended.is_cancelled() {
-                tokio::time::sleep(LOOK).await;
-                let all = producer.router().all_broker_health();
-                let own = all.iter().find(|info| *info.broker_name == *broker);
-                let Some(info) = own else { continue };
-                let text = format!("{}, {:?}, {}", info.state, info.connectivity, info.cause);
-                let mut views = views.lock().unwrap_or_else(PoisonError::into_inner);
-                if views.last().is_none_or(|last| last.text != text) {
-                    views.push(View {
-                        at: began.elapsed(),
-                        is_doubted: is_doubted(info),
-                        text,
-                    });
-                }
-            }
-        });
-        Self {
-            seen,
-            _end: cancel.drop_guard(),
-        }
-    }
-
-    fn first_in(&self, window: &Window) -> Option<Duration> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let in_it = |view: &&View| view.at >= window.begun && view.at < window.back;
-        let mut doubted = seen.iter().filter(in_it).filter(|view| view.is_doubted);
-        doubted.next().map(|view| view.at)
-    }
-
-    fn story(&self, window: &Window) -> Vec<String> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = |time: Duration| format!("{:.3} s", time.as_secs_f64());
-        let mut story = vec![format!(
-            "fault at {}, lifted at {}, back at {}",
-            at(window.begun),
-            at(window.lifted),
-            at(window.back)
-        )];
-        story.extend(
-            seen.iter()
-                .map(|view| format!("{}: {}", at(view.at), view.text)),
-        );
-        story
-    }
 }

@@ -3,37 +3,46 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Plan, Row};
+use super::{Mode, Plan, Row};
 
 /// The table of all cases, with the aims beneath.
 #[must_use]
 pub fn table(plan: &Plan, rows: &[Row]) -> String {
+    let by_load: &[Column] = if plan.mode == Mode::Mixed { LOAD } else { &[] };
     let by_brokers = if plan.brokers > 1 { SEVERAL } else { SINGLE };
-    let by_keys = if plan.keyed { KEYED } else { &[] };
-    let columns = [&COLUMNS, by_brokers, by_keys].concat();
+    let by_keys = if plan.mode == Mode::Unkeyed {
+        &[]
+    } else {
+        KEYED
+    };
+    let (case, others) = COLUMNS.split_at(1);
+    let columns = [case, by_load, others, by_brokers, by_keys].concat();
     let mut text = String::new();
-    let line = |text: &mut String, cells: Vec<String>| {
+    let mut line = |cells: Vec<String>| {
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     };
-    line(
-        &mut text,
-        columns.iter().map(|c| c.name.to_owned()).collect(),
-    );
-    line(
-        &mut text,
-        columns.iter().map(|_| "---".to_owned()).collect(),
-    );
+    line(columns.iter().map(|c| c.name.to_owned()).collect());
+    line(columns.iter().map(|_| "---".to_owned()).collect());
     for row in rows {
-        line(&mut text, columns.iter().map(|c| (c.cell)(row)).collect());
+        line(columns.iter().map(|c| (c.cell)(row)).collect());
     }
-    let can_fail_over = plan.brokers > 1 && !plan.keyed;
-    let aim = |column: &Column| match column.aim {
-        "" => String::new(),
-        _ if !can_fail_over && FOR_FAILOVER.contains(&column.name) => String::new(),
-        aim => format!("*{aim}*"),
-    };
-    line(&mut text, columns.iter().map(aim).collect());
+    for is_keyed in plan.mode.loads() {
+        let aim = |column: &Column| match column.name {
+            "load" => format!("*{}*", load(*is_keyed)),
+            name if FOR_FAILOVER.contains(&name) && (plan.brokers == 1 || *is_keyed) => {
+                String::new()
+            }
+            name if KEYED.iter().any(|own| own.name == name) && !is_keyed => String::new(),
+            _ if column.aim.is_empty() => String::new(),
+            _ => format!("*{}*", column.aim),
+        };
+        line(columns.iter().map(aim).collect());
+    }
     text
+}
+
+const fn load(is_keyed: bool) -> &'static str {
+    if is_keyed { "keyed" } else { "unkeyed" }
 }
 
 /// What deserves a look, case by case; empty if nothing does.
@@ -44,8 +53,11 @@ pub fn findings(rows: &[Row]) -> String {
         for finding in &row.findings {
             let _ = writeln!(
                 text,
-                "- {} at {} in flight: {}",
-                row.case, row.in_flight, finding.what
+                "- {}, {}, at {} in flight: {}",
+                row.case,
+                load(row.is_keyed),
+                row.in_flight,
+                finding.what
             );
             for frame in &finding.frames {
                 let _ = writeln!(text, "    - {frame}");
@@ -100,6 +112,8 @@ const COLUMNS: [Column; 11] = [
     }),
     column("canary", "", |row| seconds(row.canary)),
 ];
+
+const LOAD: &[Column] = &[column("load", "", |row| load(row.is_keyed).to_owned())];
 
 const SEVERAL: &[Column] = &[
     column("avoided after", "< 0.5 s", |row| {
