@@ -33,6 +33,8 @@ pub struct Oracle {
     possible: HashMap<String, usize>,
     /// Ids that must not be stored.
     impossible: HashSet<String>,
+    /// SHA-256 of bodies whose senders did not wait for an id, with how often at most they may be stored.
+    cancelled: HashMap<String, usize>,
 }
 
 #[derive(Debug)]
@@ -159,6 +161,13 @@ impl Oracle {
         self.possible.insert(id.to_string(), 1);
     }
 
+    /// Takes in a send that was dropped before its outcome. Nobody knows its id, so its body must be its own; it may be
+    /// stored `copies` times.
+    pub fn cancelled(&mut self, body: &Bytes, copies: usize) {
+        let content = Content::Whole(body.clone());
+        self.cancelled.insert(content.sha256(), copies);
+    }
+
     /// Takes in the outcome of a send.
     pub fn outcome(&mut self, outcome: &Result<SendReceipt, SendError>, body: &Bytes) {
         match outcome {
@@ -225,14 +234,22 @@ impl Oracle {
             *allowed.entry(&acked.id).or_default() += acked.copies;
         }
         let mut seen: HashMap<&str, usize> = HashMap::with_capacity(stored.len());
-        for Stored { id, position, .. } in stored {
+        for one in stored {
+            let Stored {
+                id,
+                position,
+                content,
+                ..
+            } = one;
             let copies = seen.entry(id).or_default();
             *copies += 1;
             verdict.duplicates += usize::from(*copies > 1);
             let complaint = if self.impossible.contains(id) {
                 format!("{id} is at {position} but was said not to be stored")
             } else {
-                match allowed.get(id.as_str()) {
+                let allowed = allowed.get(id.as_str());
+                let allowed = allowed.or_else(|| self.cancelled.get(&content.sha256()));
+                match allowed {
                     None => format!("{id} is at {position} and nobody sent it"),
                     Some(most) if *copies > *most => {
                         format!(

@@ -1,12 +1,13 @@
 //! A soak: loads of several kinds, mishaps at random, and an oracle that reads everything back.
 //!
-//! It runs in rounds. In each, loads of unkeyed, keyed and one-way messages go to a topic of its own, while what the
-//! schedule says happens to brokers and name servers. At its end all is put right, every send has to have an outcome, and
-//! the oracle compares outcomes with what is stored. The producer lives through all rounds.
+//! It runs in rounds. In each, loads of unkeyed, keyed, ordered and one-way messages go to a topic of its own, while what
+//! the schedule says happens to brokers and name servers. At its end all is put right, every send has to have an outcome,
+//! and the oracle compares outcomes with what is stored. The producers live through all rounds.
 
 mod apache;
 mod embedded;
 mod ground;
+mod lanes;
 mod loads;
 mod memory;
 mod report;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rocketmq_producer::Producer;
+use rocketmq_producer::config::{Ordered, OrderedOnUnknown};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -27,7 +29,8 @@ pub use report::{Report, Round};
 pub use schedule::{Kind, Lane, Mishap, draw};
 
 use crate::faults::Canary;
-use loads::Loads;
+use crate::fuzz::random::Random;
+use loads::{Loads, Producers};
 
 /// Longest round.
 const ROUND: Duration = Duration::from_secs(60);
@@ -57,32 +60,42 @@ pub struct Plan {
 /// When the cluster does not do what it is told. Broken promises are in the report.
 ///
 /// # Cancel safety
-/// Dropped midway, the producer ends without waiting.
+/// Dropped midway, the producers end without waiting.
 pub async fn run<G: Ground>(ground: G, plan: &Plan) -> Result<Report> {
     let ground = Arc::new(ground);
-    let producer = Producer::builder("soak")
+    let plain = Producer::builder("soak").name_servers(&ground.name_servers());
+    let ordered = Producer::builder("soak_ordered")
         .name_servers(&ground.name_servers())
-        .start()
-        .await?;
+        .configure(|settings| {
+            settings
+                .ordered(Ordered::Key)
+                .ordered_on_unknown(OrderedOnUnknown::Continue)
+        });
+    let producers = Producers {
+        plain: plain.start().await?,
+        ordered: ordered.start().await?,
+    };
     let rounds = plan.time.as_secs().div_ceil(ROUND.as_secs()).max(2);
     let length = plan.time / u32::try_from(rounds)?;
     let mut report = Report::new(plan.seed);
     for number in 0..rounds {
-        let round = round(&ground, &producer, plan, number, length).await;
+        let round = round(&ground, &producers, plan, number, length).await;
         let round = round.with_context(|| format!("round {number} of seed {}", plan.seed))?;
         (plan.tell)(&format!("{round}"));
         report.push(round);
     }
-    let ended = producer.shutdown(producer.config().send_msg_timeout).await;
-    if !ended.is_drained() {
-        report.breach(format!("the shutdown left something undone: {ended:?}"));
+    for producer in [producers.plain, producers.ordered] {
+        let ended = producer.shutdown(producer.config().send_msg_timeout).await;
+        if !ended.is_drained() {
+            report.breach(format!("the shutdown left something undone: {ended:?}"));
+        }
     }
     Ok(report)
 }
 
 async fn round<G: Ground>(
     ground: &Arc<G>,
-    producer: &Producer,
+    producers: &Producers,
     plan: &Plan,
     number: u64,
     length: Duration,
@@ -90,7 +103,8 @@ async fn round<G: Ground>(
     let topic = format!("soak_{number}");
     ground.open(&topic).await?;
     let canary = Canary::start();
-    let loads = Loads::start(producer, &topic);
+    let random = |lane| Random::of_input("soak lanes", plan.seed, number * 64 + lane);
+    let loads = Loads::start(producers, &topic, random);
     let lanes = (0..ground.brokers()).map(Lane::Broker);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut running = Vec::new();
@@ -112,7 +126,7 @@ async fn round<G: Ground>(
     let outcomes =
         ended.context("sends without an outcome a minute after the last was begun")??;
     let stored = ground.read(&topic, outcomes.receipts()).await?;
-    let budget = producer.config().send_msg_timeout + SLACK;
+    let budget = producers.plain.config().send_msg_timeout + SLACK;
     let mut round = Round::judge(number, outcomes, &stored, budget, canary.take());
     round.add_frames(|id| ground.frames(id));
     drop(stored);

@@ -37,7 +37,8 @@ impl Content {
         }
     }
 
-    fn sha256(&self) -> String {
+    /// SHA-256 in lower-case hexadecimal digits.
+    pub(super) fn sha256(&self) -> String {
         match self {
             Self::Whole(body) => {
                 let digest = Sha256::digest(body);

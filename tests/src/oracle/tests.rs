@@ -114,6 +114,18 @@ fn strangers_and_understated_sends_are_seen() {
 }
 
 #[test]
+fn a_cancelled_message_may_be_stored_as_often_as_it_was_tried() {
+    let mut oracle = oracle([]);
+    oracle.cancelled(&Bytes::from_static(b"given-up"), 2);
+    oracle.cancelled(&Bytes::from_static(b"never-sent"), 2);
+    let verdict =
+        |found: &[&str]| oracle.judge((0..).zip(found).map(|(n, id)| stored(id, at(0, n))));
+    assert_eq!(verdict(&["given-up", "given-up"]).wrong, 0);
+    let thrice = verdict(&["given-up", "given-up", "given-up", "stranger"]);
+    assert_eq!(thrice.overstated, 2, "{thrice:?}");
+}
+
+#[test]
 fn more_copies_than_attempts_explain_are_seen() {
     let mut oracle = oracle([acked("a", at(0, 0))]);
     oracle.possible.insert("perhaps".to_owned(), 1);

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::lanes::{Flushes, LANES, Lane, flush, send_in_lane};
 use crate::faults::{Load, LoadSpec};
+use crate::fuzz::random::Random;
 use crate::oracle::Oracle;
 
 /// Unkeyed messages per second, whatever becomes of them.
@@ -21,12 +23,24 @@ const KEYS: u32 = 16;
 const KEY_PAUSE: Duration = Duration::from_millis(150);
 const ONEWAY_PAUSE: Duration = Duration::from_millis(20);
 
+/// Who sends in a soak.
+pub(super) struct Producers {
+    /// With default settings.
+    pub(super) plain: Producer,
+    /// Keeps the order of each key, also after an unknown outcome.
+    pub(super) ordered: Producer,
+}
+
 /// Loads under way.
 pub(super) struct Loads {
     unkeyed: Load,
     spec: LoadSpec,
     keyed: Vec<JoinHandle<Result<Keyed>>>,
     oneway: JoinHandle<Result<Oneway>>,
+    lanes: Vec<JoinHandle<Result<Lane>>>,
+    flushes: JoinHandle<Flushes>,
+    /// How often a cancelled message may be stored.
+    copies: usize,
     stop: CancellationToken,
 }
 
@@ -38,10 +52,14 @@ pub(super) struct Outcomes {
     /// Not sent, rejected, unknown.
     pub(super) failed: [usize; 3],
     pub(super) oneway: usize,
+    /// Sends that were dropped before their outcome.
+    pub(super) cancelled: usize,
     /// Sends by how long they took.
     pub(super) longest: Duration,
     /// Why some failed, by their text, the first of each kind.
     pub(super) reasons: Vec<String>,
+    /// What is wrong before anything is read back.
+    pub(super) breaches: Vec<String>,
 }
 
 struct Keyed {
@@ -52,19 +70,34 @@ struct Keyed {
 type Oneway = Vec<(Result<MessageId, SendError>, Duration)>;
 
 impl Loads {
-    pub(super) fn start(producer: &Producer, topic: &str) -> Self {
+    /// Starts those of a round; `random` tells the random numbers of each lane.
+    pub(super) fn start(
+        producers: &Producers,
+        topic: &str,
+        random: impl Fn(u64) -> Random,
+    ) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let Producers { plain, ordered } = producers;
         let spec = LoadSpec::new(topic.to_owned(), RATE, IN_FLIGHT);
         let keyed = (0..KEYS).map(|key| {
-            let (producer, topic) = (producer.clone(), topic.to_owned());
+            let (producer, topic) = (plain.clone(), topic.to_owned());
             tasks.spawn(send_in_order(producer, topic, key, stop.clone()))
         });
-        let oneway = send_oneway(producer.clone(), topic.to_owned(), stop.clone());
+        let lanes = (0..LANES).map(|lane| {
+            let (producer, topic) = (ordered.clone(), topic.to_owned());
+            let sends = send_in_lane(producer, topic, lane, random(lane), stop.clone());
+            tasks.spawn(sends)
+        });
+        let oneway = send_oneway(plain.clone(), topic.to_owned(), stop.clone());
+        let retries = usize::try_from(ordered.config().retry_times).unwrap_or(usize::MAX);
         Self {
             keyed: keyed.collect(),
+            lanes: lanes.collect(),
+            flushes: tasks.spawn(flush(ordered.clone(), stop.clone())),
             oneway: tasks.spawn(oneway),
-            unkeyed: Load::start(producer.clone(), spec.clone()),
+            unkeyed: Load::start(plain.clone(), spec.clone()),
             spec,
+            copies: retries.saturating_add(1),
             stop,
         }
     }
@@ -84,6 +117,20 @@ impl Loads {
                 outcomes.note(&outcome, &body, Some(&key), took);
             }
         }
+        for lane in self.lanes {
+            let Lane { key, sent } = lane.await??;
+            for one in sent {
+                if let Some(outcome) = one.outcome {
+                    outcomes.note(&outcome, &one.body, Some(&key), one.took);
+                } else {
+                    outcomes.cancelled += 1;
+                    outcomes.oracle.cancelled(&one.body, self.copies);
+                }
+            }
+        }
+        let flushes = self.flushes.await?;
+        outcomes.longest = outcomes.longest.max(flushes.longest);
+        outcomes.breaches.extend(flushes.incomplete);
         for (outcome, took) in self.oneway.await?? {
             outcomes.oneway += 1;
             outcomes.longest = outcomes.longest.max(took);
@@ -103,8 +150,10 @@ impl Outcomes {
             acked: 0,
             failed: [0; 3],
             oneway: 0,
+            cancelled: 0,
             longest: Duration::ZERO,
             reasons: Vec::new(),
+            breaches: Vec::new(),
         }
     }
 

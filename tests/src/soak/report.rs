@@ -23,6 +23,8 @@ pub struct Round {
     pub failed: [usize; 3],
     /// One-way messages.
     pub oneway: usize,
+    /// Sends cancelled before their outcome.
+    pub cancelled: usize,
     /// Longest send.
     pub longest: Duration,
     /// The largest delay of a 10 ms timer.
@@ -51,6 +53,7 @@ impl Round {
         if more > 0 {
             breaches.push(format!("and {more} more"));
         }
+        breaches.extend(outcomes.breaches);
         let limit = limit + canary;
         if outcomes.longest > limit {
             let longest = outcomes.longest;
@@ -67,6 +70,7 @@ impl Round {
             acked: outcomes.acked,
             failed: outcomes.failed,
             oneway: outcomes.oneway,
+            cancelled: outcomes.cancelled,
             longest: outcomes.longest,
             canary,
             verdict,
@@ -95,6 +99,7 @@ impl fmt::Display for Round {
             acked,
             failed: [not_sent, rejected, unknown],
             oneway,
+            cancelled,
             longest,
             canary,
             verdict,
@@ -103,7 +108,7 @@ impl fmt::Display for Round {
         } = self;
         write!(
             f,
-            "| {number} | {mishaps} | {acked} | {not_sent} / {rejected} / {unknown} | {oneway} | {} | {} | {} | {} | {} | {:.3} s | {:.3} s | {} |",
+            "| {number} | {mishaps} | {acked} | {not_sent} / {rejected} / {unknown} | {oneway} | {cancelled} | {} | {} | {} | {} | {} | {:.3} s | {:.3} s | {} |",
             verdict.stored,
             verdict.duplicates,
             verdict.lost,
@@ -175,9 +180,9 @@ impl fmt::Display for Report {
         writeln!(f, "seed {}", self.seed)?;
         writeln!(
             f,
-            "| round | mishaps | acknowledged | not sent / rejected / unknown | one-way | stored | duplicates | lost | wrongly claimed | out of order | longest send | canary | memory |"
+            "| round | mishaps | acknowledged | not sent / rejected / unknown | one-way | cancelled | stored | duplicates | lost | wrongly claimed | out of order | longest send | canary | memory |"
         )?;
-        writeln!(f, "|{}", " --- |".repeat(13))?;
+        writeln!(f, "|{}", " --- |".repeat(14))?;
         for round in &self.rounds {
             writeln!(f, "{round}")?;
         }

@@ -39,11 +39,11 @@ impl Ground for Wrong {
 
     async fn read(&self, topic: &str, at_least: usize) -> Result<Vec<Stored>> {
         let mut stored = self.inside.read(topic, at_least).await?;
-        let is_oneway = |stored: &Stored| match &stored.content {
-            Content::Whole(body) => body.starts_with(b"one-way"),
+        let is_in_doubt = |stored: &Stored| match &stored.content {
+            Content::Whole(body) => body.starts_with(b"one-way") || body.starts_with(b"fleeting"),
             Content::Digest { .. } => false,
         };
-        let place = stored.iter().rposition(|stored| !is_oneway(stored));
+        let place = stored.iter().rposition(|stored| !is_in_doubt(stored));
         let one = stored.remove(place.context("nothing is stored")?);
         (self.how)(&mut stored, one);
         Ok(stored)
