@@ -178,11 +178,12 @@ async fn one_lost_answer_puts_one_send_in_doubt(apache: &'static Apache) -> Resu
 promise!(a_dead_address_is_left_alone: on_5_5_0);
 
 async fn a_dead_address_is_left_alone(apache: &'static Apache) -> Result<()> {
+    const AT_A_TIME: usize = 64;
     let scene = Scene::new(apache, "dead_address").await?;
-    let mut outcomes = scene.send_many(200, 64, false).await?;
+    let mut outcomes = scene.send_many(200, AT_A_TIME, false).await?;
     assert_at_once(&outcomes);
     scene.proxies.brokers()[0].set(Fault::Refuse);
-    outcomes.extend(scene.send_many(2000, 64, false).await?);
+    outcomes.extend(scene.send_many(2000, AT_A_TIME, false).await?);
     let dead = scene.proxies.brokers()[0].name();
     let failed = outcomes
         .iter()
@@ -195,9 +196,10 @@ async fn a_dead_address_is_left_alone(apache: &'static Apache) -> Result<()> {
         failed.iter().all(|attempt| attempt.broker() == dead),
         "{failed:?}"
     );
-    // Those that were under way, and few to see whether it is back.
+    // At the worst all that were under way when it died had chosen it, usually half of them. Then it is suspect: dials
+    // look whether it is back, and no send has to; the handful is for choices made at that moment.
     assert!(
-        failed.len() <= 300,
+        failed.len() <= AT_A_TIME + 8,
         "{} attempts at a dead address",
         failed.len()
     );
