@@ -329,6 +329,7 @@ impl Core {
     fn begin_background_work(&self) {
         self.router.mapping().start_polling();
         self.router.start_stats_reset();
+        self.router.start_detector();
         self.source.start_discovery(
             self.config.poll_name_server_interval,
             &self.tasks,

@@ -97,12 +97,13 @@ struct SharedCounts {
 pub struct BrokerHealth {
     broker_name: Arc<str>,
     address: Arc<str>,
-    created: Instant,
+    /// What times in nanoseconds count from.
+    epoch: Instant,
     published: Published,
     shared: Arc<SharedCounts>,
     /// Messages routed to this broker since it was created, by what decided.
     routed: RoutedCounts,
-    /// When the log may next be told that the broker is avoided, in nanoseconds since `created`.
+    /// When the log may next be told that the broker is avoided, in nanoseconds since `epoch`.
     next_warning: AtomicU64,
     /// Whether the log was told that the broker is avoided, and not yet that it is used again.
     was_told: AtomicBool,
@@ -126,7 +127,7 @@ impl BrokerHealth {
             broker_name.into(),
             address.into(),
             options,
-            now,
+            (now, now),
             seed,
             Arc::default(),
             Weak::new(),
@@ -137,7 +138,7 @@ impl BrokerHealth {
         broker_name: Arc<str>,
         address: Arc<str>,
         options: HealthOptions,
-        now: Instant,
+        (epoch, now): (Instant, Instant),
         seed: u64,
         shared: Arc<SharedCounts>,
         records: Weak<Records>,
@@ -146,7 +147,7 @@ impl BrokerHealth {
         Self {
             broker_name,
             address,
-            created: now,
+            epoch,
             published: Published::new(),
             shared,
             routed: RoutedCounts::default(),
@@ -201,7 +202,7 @@ impl BrokerHealth {
         let next_probe = machine
             .verdict()
             .may_be_probed()
-            .then(|| self.created + self.published.next_probe());
+            .then(|| self.epoch + self.published.next_probe());
         let mut info = machine.info(
             Arc::clone(&self.broker_name),
             Arc::clone(&self.address),
@@ -402,7 +403,7 @@ impl BrokerHealth {
 
     /// The moment as the load has it.
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
-        duration_nanos(at.saturating_duration_since(self.created))
+        duration_nanos(at.saturating_duration_since(self.epoch))
     }
 }
 

@@ -82,12 +82,43 @@ impl Share {
     }
 }
 
-/// The load of one broker. Times are nanoseconds since its record was made.
+/// Sends and bytes under way, in one word, so that a send costs one addition and one
+/// subtraction: below are the bytes, above [`BYTE_BITS`] the sends.
+///
+/// More than 8 TiB, or 2 million sends, would spill over; whatever was added is taken
+/// away again in the end, so the word would be right once less is under way.
+#[derive(Clone, Copy, Debug)]
+struct Held(u64);
+
+/// Room for the bytes: 8 TiB. The rest is room for 2 million sends.
+const BYTE_BITS: u32 = 43;
+
+impl Held {
+    /// One send of so many bytes.
+    fn one(bytes: u64) -> u64 {
+        (1 << BYTE_BITS) | bytes.min((1 << BYTE_BITS) - 1)
+    }
+
+    fn sends(self) -> usize {
+        usize::try_from(self.0 >> BYTE_BITS).unwrap_or(usize::MAX)
+    }
+
+    fn bytes(self) -> u64 {
+        self.0 & ((1 << BYTE_BITS) - 1)
+    }
+
+    fn is_full(self, (sends, bytes): (usize, u64)) -> bool {
+        self.sends() >= sends || self.bytes() >= bytes
+    }
+}
+
+/// The load of one broker. Times are nanoseconds since an epoch of its record's.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Load {
-    in_flight: AtomicUsize,
-    bytes: AtomicU64,
+    /// As [`Held`] has it. It says nothing about other memory, so `Relaxed` does, but for
+    /// the agreement with those who wait for room (see [`leave`](Self::leave)).
+    held: AtomicU64,
     /// Smoothed latency in nanoseconds at `sampled`; 0 while none is known.
     smoothed: AtomicU64,
     sampled: AtomicU64,
@@ -99,57 +130,63 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    fn held(&self, order: Ordering) -> Held {
+        Held(self.held.load(order))
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.held(Ordering::Relaxed).sends()
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.held(Ordering::Relaxed).bytes()
     }
 
     /// Whether the broker holds its share. Only a look: it may change at once.
     pub(crate) fn is_full(&self, share: &Share) -> bool {
-        let (in_flight, bytes) = share.limits();
-        self.in_flight.load(Ordering::SeqCst) >= in_flight
-            || self.bytes.load(Ordering::SeqCst) >= bytes
+        self.held(Ordering::Relaxed).is_full(share.limits())
+    }
+
+    /// As [`is_full`](Self::is_full), for those who wait for room.
+    pub(crate) fn is_still_full(&self, share: &Share) -> bool {
+        self.held(Ordering::SeqCst).is_full(share.limits())
     }
 
     /// Counts one more; returns whether it is the only one.
     fn enter(&self, bytes: u64) -> bool {
-        self.bytes.fetch_add(bytes, Ordering::SeqCst);
-        self.in_flight.fetch_add(1, Ordering::SeqCst) == 0
+        let before = self.held.fetch_add(Held::one(bytes), Ordering::Relaxed);
+        Held(before).sends() == 0
     }
 
     /// Counts one more if the share is not used up; the last one may go beyond the
     /// bytes, so that no message is too large for ever. Returns whether it is the
     /// only one.
     fn try_enter(&self, bytes: u64, share: &Share) -> Option<bool> {
-        let (in_flight, most_bytes) = share.limits();
-        let more = |held: usize| (held < in_flight).then(|| held.saturating_add(1));
+        let limits = share.limits();
+        let more = |held: u64| {
+            let more = held.wrapping_add(Held::one(bytes));
+            (!Held(held).is_full(limits)).then_some(more)
+        };
         let before = self
-            .in_flight
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()?;
-        let more = |held: u64| (held < most_bytes).then(|| held.saturating_add(bytes));
-        if self
-            .bytes
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
-            .is_err()
-        {
-            self.leave(0);
-            return None;
-        }
-        if !self.is_full(share) {
+        if !Held(before.wrapping_add(Held::one(bytes))).is_full(limits) {
             // Whoever was woken for this room may have found it taken, and gives it on.
             self.wake(false);
         }
-        Some(before == 0)
+        Some(Held(before).sends() == 0)
     }
 
+    /// Counts one less.
+    ///
+    /// Whoever waits first counts itself and then looks at what is held; here it is the
+    /// other way round. All four are `SeqCst`, so in their one order either the look
+    /// comes after this subtraction and finds the room, or the count comes before the
+    /// look in [`wake`](Self::wake), which then wakes.
     fn leave(&self, bytes: u64) {
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        let before = self.in_flight.fetch_sub(1, Ordering::SeqCst);
-        self.wake(before == 1);
+        let before = self.held.fetch_sub(Held::one(bytes), Ordering::SeqCst);
+        self.wake(Held(before).sends() == 1);
     }
 
     /// Wakes one who waits for room. All of them once nothing is under way: nobody
@@ -248,7 +285,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

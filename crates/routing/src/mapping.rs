@@ -457,7 +457,7 @@ impl TopicBrokerMapping {
         match self.shared.topics.entry(Arc::clone(&topic)) {
             Entry::Occupied(entry) => Arc::clone(entry.get()),
             Entry::Vacant(vacant) => {
-                let entry = Arc::new(TopicEntry::new(topic, now));
+                let entry = Arc::new(TopicEntry::new(topic, self.shared.health.epoch()));
                 entry.touch(now);
                 Arc::clone(&vacant.insert(entry))
             }

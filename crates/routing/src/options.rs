@@ -125,8 +125,9 @@ pub struct RoutingOptions {
     /// and those that are bound to a queue wait for room.
     pub broker_share: f64,
     /// Time between two rounds in which avoided brokers are asked for a sign of life,
-    /// so that they come back without the trial of a user's message. Default off; at
-    /// least 10 ms.
+    /// so that they come back without the trial of a user's message; none is tried out
+    /// with messages then. Default off; at least 10 ms. Used by
+    /// [`MessageRouter::start_detector`](crate::MessageRouter::start_detector).
     pub active_detector: Option<Duration>,
     /// Time after which the routing statistics start again from zero. Default
     /// never; at least 1 s.

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use rocketmq_producer_remoting::{ConnectionPool, Connectivity, random};
 use tokio::{sync::watch, time::Instant};
 
-use super::{BrokerHealth, BrokerHealthInfo, HealthEvents, SharedCounts};
+use super::{BrokerHealth, BrokerHealthInfo, HealthEvents, SharedCounts, duration_nanos};
 use crate::{
     broker::Broker,
     options::{HealthOptions, RoutingOptions},
@@ -26,6 +26,8 @@ type Key = (Arc<str>, Arc<str>);
 #[derive(Debug)]
 pub struct BrokerRegistry {
     options: HealthOptions,
+    /// What the times of all records count from, so that one look at it serves a decision.
+    epoch: Instant,
     records: Arc<Records>,
     shared: Arc<SharedCounts>,
     /// A suspension belongs to the name, so that a master switch does not lift it.
@@ -67,6 +69,7 @@ impl BrokerRegistry {
     pub fn new(options: HealthOptions) -> Self {
         Self {
             options,
+            epoch: Instant::now(),
             records: Arc::new(Records {
                 by_key: DashMap::new(),
                 infos: watch::Sender::new(Arc::from([])),
@@ -128,7 +131,7 @@ impl BrokerRegistry {
             Arc::clone(name),
             Arc::clone(&key.1),
             self.options.clone(),
-            now,
+            (self.epoch, now),
             random::seed(),
             Arc::clone(&self.shared),
             Arc::downgrade(&self.records),
@@ -165,6 +168,16 @@ impl BrokerRegistry {
             }
         }
         Arc::new(Broker::new(Arc::from(cluster), record, &endpoint))
+    }
+
+    /// What [`nanos`](Self::nanos) counts from.
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
+    /// The moment as all records have it.
+    pub(crate) fn nanos(&self, at: Instant) -> u64 {
+        duration_nanos(at.saturating_duration_since(self.epoch))
     }
 
     /// Takes over how much each broker may hold.

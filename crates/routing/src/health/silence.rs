@@ -41,8 +41,13 @@ impl SilenceLimit {
             return None;
         }
         self.successes = 0;
-        let p99 = window.p99(&mut self.scratch)?;
-        let limit = p99.saturating_mul(PERCENTILES).max(SHORTEST);
+        // Most brokers never are so slow that it takes a percentile to know.
+        let limit = if window.is_within(SHORTEST / PERCENTILES)? {
+            SHORTEST
+        } else {
+            let p99 = window.p99(&mut self.scratch)?;
+            p99.saturating_mul(PERCENTILES).max(SHORTEST)
+        };
         let changed = limit != self.limit;
         self.limit = limit;
         changed.then_some(limit)

@@ -34,7 +34,7 @@ impl Verdict {
 
     /// Whether a message may try the broker out. Not while its connection is in doubt:
     /// that is found out without a message.
-    pub(super) const fn may_be_probed(self) -> bool {
+    pub(crate) const fn may_be_probed(self) -> bool {
         matches!(self, Self::AvoidDegraded | Self::AvoidUnhealthy)
     }
 }
@@ -46,7 +46,7 @@ impl Verdict {
 pub(super) struct Published {
     verdict: AtomicU8,
     failure_run: AtomicU32,
-    /// Nanoseconds after the record was made from which a probe may go; meaningful
+    /// Nanoseconds after the record's epoch from which a probe may go; meaningful
     /// while the verdict allows one.
     next_probe: AtomicU64,
     /// How long a claimed probe keeps the next one waiting.

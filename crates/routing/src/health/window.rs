@@ -86,6 +86,12 @@ impl OutcomeWindow {
         percentile(&mut latencies, percent)
     }
 
+    /// Whether no latency is above `bound`; nothing while none is known.
+    pub(super) fn is_within(&self, bound: Duration) -> Option<bool> {
+        let is_above = |outcome: &Outcome| matches!(outcome, Outcome::Success(Some(latency)) if *latency > bound);
+        (self.timed > 0).then(|| !self.outcomes.iter().any(is_above))
+    }
+
     fn copy_latencies(&self, latencies: &mut Vec<Duration>) {
         latencies.clear();
         latencies.extend(self.outcomes.iter().filter_map(|outcome| match outcome {

@@ -30,13 +30,14 @@ pub(super) type Outcome = Result<Arc<RouteInfo>, RoutingError>;
 /// mapping has to be asked for a new handle.
 pub struct TopicEntry {
     topic: Arc<str>,
-    created: Instant,
+    /// That of the broker records, so that a decision measures time once.
+    epoch: Instant,
     route: ArcSwapOption<RouteInfo>,
     /// The generation of the present route, told after it was stored.
     told: watch::Sender<Option<u64>>,
     /// Position of the round robin; survives route changes.
     position: AtomicUsize,
-    /// Nanoseconds after `created` of the last use.
+    /// Nanoseconds after `epoch` of the last use.
     used: AtomicU64,
     pub(super) refresh: Mutex<Refresh>,
 }
@@ -77,10 +78,10 @@ pub(super) enum Scope {
 }
 
 impl TopicEntry {
-    pub(super) fn new(topic: Arc<str>, now: Instant) -> Self {
+    pub(super) fn new(topic: Arc<str>, epoch: Instant) -> Self {
         Self {
             topic,
-            created: now,
+            epoch,
             route: ArcSwapOption::empty(),
             told: watch::Sender::new(None),
             // Producers that start together must not begin with the same queue.
@@ -127,13 +128,17 @@ impl TopicEntry {
 
     /// Notes a use, so that the topic is not the first to be evicted.
     pub(crate) fn touch(&self, now: Instant) {
-        let nanos = now.saturating_duration_since(self.created).as_nanos();
-        self.used
-            .store(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let nanos = now.saturating_duration_since(self.epoch).as_nanos();
+        self.touch_at(u64::try_from(nanos).unwrap_or(u64::MAX));
+    }
+
+    /// As [`touch`](Self::touch), with the nanoseconds since the epoch.
+    pub(crate) fn touch_at(&self, at: u64) {
+        self.used.store(at, Ordering::Relaxed);
     }
 
     pub(super) fn last_used(&self) -> Instant {
-        self.created + Duration::from_nanos(self.used.load(Ordering::Relaxed))
+        self.epoch + Duration::from_nanos(self.used.load(Ordering::Relaxed))
     }
 
     /// Whether a refresh was begun less than `interval` ago.

@@ -1,7 +1,5 @@
 //! Which of two brokers in order takes a message that may go to either.
 
-use tokio::time::Instant;
-
 use crate::{
     load::Load,
     options::BrokerAvoidance,
@@ -49,16 +47,16 @@ impl Balance {
     }
 
     /// Whether the drawn broker keeps the message without a look at another.
-    fn is_content(self, drawn: &BrokerGroup, now: Instant) -> bool {
+    fn is_content(self, drawn: &BrokerGroup, at: u64) -> bool {
         match self {
             Self::Off => true,
-            Self::Guard => load(drawn).queue() <= PILE + 2 && cost(drawn, now) <= SLACK,
+            Self::Guard => load(drawn).queue() <= PILE + 2 && cost(drawn, at) <= SLACK,
             Self::Latency | Self::Load => false,
         }
     }
 
     /// Whether the other broker takes the message from the drawn one.
-    fn prefers(self, other: &BrokerGroup, drawn: &BrokerGroup, now: Instant) -> bool {
+    fn prefers(self, other: &BrokerGroup, drawn: &BrokerGroup, at: u64) -> bool {
         match self {
             Self::Off => false,
             Self::Guard => {
@@ -66,12 +64,12 @@ impl Balance {
                 if load(drawn).queue() > queue.saturating_mul(2).saturating_add(PILE) {
                     return true;
                 }
-                let allowed = cost(other, now)
+                let allowed = cost(other, at)
                     .saturating_mul(2)
                     .saturating_add(queue.saturating_mul(SLACK));
-                cost(drawn, now) > allowed
+                cost(drawn, at) > allowed
             }
-            Self::Latency => cost(other, now) < cost(drawn, now),
+            Self::Latency => cost(other, at) < cost(drawn, at),
             Self::Load => load(other).queue() < load(drawn).queue(),
         }
     }
@@ -81,9 +79,8 @@ fn load(group: &BrokerGroup) -> &Load {
     group.broker.health().load()
 }
 
-fn cost(group: &BrokerGroup, now: Instant) -> u64 {
-    let health = group.broker.health();
-    health.load().cost(health.nanos(now))
+fn cost(group: &BrokerGroup, at: u64) -> u64 {
+    load(group).cost(at)
 }
 
 /// The place in the ring for a message whose queue was drawn at `index`: that one, or
@@ -96,7 +93,7 @@ pub(super) fn balanced(
     index: usize,
     balance: Balance,
     is_candidate: impl Fn(&BrokerGroup) -> bool,
-    now: Instant,
+    at: u64,
 ) -> usize {
     let groups = route.groups();
     let Some(routed) = route.queues().get(index) else {
@@ -105,7 +102,7 @@ pub(super) fn balanced(
     let Some(drawn) = groups.get(routed.group()) else {
         return index;
     };
-    if groups.len() < 2 || routed.broker().is_none() || balance.is_content(drawn, now) {
+    if groups.len() < 2 || routed.broker().is_none() || balance.is_content(drawn, at) {
         return index;
     }
     let start = random_below(groups.len());
@@ -115,7 +112,7 @@ pub(super) fn balanced(
         .chain(before)
         .find(|group| !std::ptr::eq(*group, drawn) && is_candidate(group));
     match other {
-        Some(other) if balance.prefers(other, drawn, now) => queue_of(other).unwrap_or(index),
+        Some(other) if balance.prefers(other, drawn, at) => queue_of(other).unwrap_or(index),
         _ => index,
     }
 }

@@ -21,41 +21,55 @@ pub(super) struct Pick {
     pub(super) is_probe: bool,
 }
 
-/// How unwelcome a broker is; 0 for one in order, and lower is better.
-///
-/// One that holds its share is worse than those that do not. One that this send tried already is worse than any it has not: a send must not fail while a
-/// broker is left that might take it. A vanished broker is the last resort. Among equals that are
-/// not in order, fewer failures in a row are better.
-pub(super) fn badness(
-    group: &BrokerGroup,
-    tried: &[Arc<str>],
-    avoidance: BrokerAvoidance,
-) -> Option<u64> {
-    let health: &BrokerHealth = group.broker.health();
-    let verdict = match (health.verdict(), avoidance) {
-        (Verdict::Never, _) => return None,
-        (_, BrokerAvoidance::Disabled) => Verdict::Use,
-        (verdict, BrokerAvoidance::Enabled) => verdict,
-    };
-    let was_tried = tried.contains(group.broker.name());
-    let tier: u64 = match verdict {
-        Verdict::Use if !is_full(group) => 0,
-        Verdict::Use => 1,
-        Verdict::AvoidDegraded => 2,
-        Verdict::AvoidSuspect => 3,
-        Verdict::AvoidUnhealthy => 4,
-        Verdict::AvoidUnhealthySuspect | Verdict::Never => 5,
-    };
-    let tier = if was_tried { tier + TIERS } else { tier };
-    let tier = if group.vanished {
-        tier + 2 * TIERS
-    } else {
-        tier
-    };
-    if tier == 0 {
-        return Some(0);
+/// How a send looks at brokers.
+#[derive(Clone, Copy)]
+pub(super) struct Outlook<'a> {
+    /// Brokers that it tried already.
+    pub(super) tried: &'a [Arc<str>],
+    pub(super) avoidance: BrokerAvoidance,
+    /// Whether its message may try out an avoided broker.
+    pub(super) probes: bool,
+}
+
+impl Outlook<'_> {
+    /// How unwelcome a broker is; 0 for one in order, and lower is better.
+    ///
+    /// One that holds its share is worse than those that do not. One that this send tried
+    /// already is worse than any it has not: a send must not fail while a broker is left that
+    /// might take it. A vanished broker is the last resort. Among equals that are not in
+    /// order, fewer failures in a row are better.
+    pub(super) fn badness(self, group: &BrokerGroup) -> Option<u64> {
+        let health: &BrokerHealth = group.broker.health();
+        let verdict = match (health.verdict(), self.avoidance) {
+            (Verdict::Never, _) => return None,
+            (_, BrokerAvoidance::Disabled) => Verdict::Use,
+            (verdict, BrokerAvoidance::Enabled) => verdict,
+        };
+        let was_tried = self.tried.contains(group.broker.name());
+        let tier: u64 = match verdict {
+            Verdict::Use if !is_full(group) => 0,
+            Verdict::Use => 1,
+            Verdict::AvoidDegraded => 2,
+            Verdict::AvoidSuspect => 3,
+            Verdict::AvoidUnhealthy => 4,
+            Verdict::AvoidUnhealthySuspect | Verdict::Never => 5,
+        };
+        let tier = if was_tried { tier + TIERS } else { tier };
+        let tier = if group.vanished {
+            tier + 2 * TIERS
+        } else {
+            tier
+        };
+        if tier == 0 {
+            return Some(0);
+        }
+        Some((tier << 32) | u64::from(health.failure_run()))
     }
-    Some((tier << 32) | u64::from(health.failure_run()))
+
+    /// Takes the right to try out the broker, if a trial is due.
+    fn claims_probe(self, group: &BrokerGroup, now: Instant) -> bool {
+        self.probes && !group.vanished && group.broker.health().claim_probe(now)
+    }
 }
 
 /// Kinds of brokers that were not tried and have not vanished.
@@ -70,8 +84,7 @@ const DRAWS: usize = 16;
 /// `choose` has it, at a cost that does not grow with the number of brokers.
 pub(super) fn draw(
     route: &RouteInfo,
-    tried: &[Arc<str>],
-    avoidance: BrokerAvoidance,
+    outlook: Outlook<'_>,
     now: Instant,
     choose: &mut impl FnMut(usize) -> usize,
 ) -> Option<Pick> {
@@ -83,13 +96,13 @@ pub(super) fn draw(
             continue;
         }
         let group = route.groups().get(routed.group())?;
-        if badness(group, tried, avoidance) == Some(0) {
+        if outlook.badness(group) == Some(0) {
             return Some(Pick {
                 index,
                 is_probe: false,
             });
         }
-        if may_probe(group, tried, avoidance) && group.broker.health().claim_probe(now) {
+        if outlook.claims_probe(group, now) {
             return Some(Pick {
                 index,
                 is_probe: true,
@@ -99,21 +112,12 @@ pub(super) fn draw(
     None
 }
 
-/// A message that failed once already is not risked on a trial.
-fn may_probe(group: &BrokerGroup, tried: &[Arc<str>], avoidance: BrokerAvoidance) -> bool {
-    tried.is_empty() && !group.vanished && avoidance == BrokerAvoidance::Enabled
-}
-
 /// A queue of an avoided broker whose probe is due, if there is one.
-pub(super) fn probe(
-    route: &RouteInfo,
-    tried: &[Arc<str>],
-    avoidance: BrokerAvoidance,
-    now: Instant,
-) -> Option<Pick> {
-    let group = route.groups().iter().find(|group| {
-        may_probe(group, tried, avoidance) && group.broker.health().claim_probe(now)
-    })?;
+pub(super) fn probe(route: &RouteInfo, outlook: Outlook<'_>, now: Instant) -> Option<Pick> {
+    let group = route
+        .groups()
+        .iter()
+        .find(|group| outlook.claims_probe(group, now))?;
     let index = group.queues.get(random_below(group.queues.len()))?;
     Some(Pick {
         index: usize::try_from(*index).ok()?,
@@ -123,16 +127,12 @@ pub(super) fn probe(
 
 /// Picks a queue of the least bad brokers; nothing if every broker is suspended or
 /// there is none.
-pub(super) fn pick(
-    route: &RouteInfo,
-    tried: &[Arc<str>],
-    avoidance: BrokerAvoidance,
-) -> Option<Pick> {
+pub(super) fn pick(route: &RouteInfo, outlook: Outlook<'_>) -> Option<Pick> {
     let groups = route.groups();
     let mut best = u64::MAX;
     let mut queues = 0_usize;
     for group in groups {
-        let Some(bad) = badness(group, tried, avoidance) else {
+        let Some(bad) = outlook.badness(group) else {
             continue;
         };
         if bad < best {
@@ -152,7 +152,7 @@ pub(super) fn pick(
     for group in groups {
         // Health may have changed since the first pass; then a later broker, or in
         // the end the first one that is not suspended, takes its place.
-        if badness(group, tried, avoidance).is_none_or(|bad| bad > best) {
+        if outlook.badness(group).is_none_or(|bad| bad > best) {
             continue;
         }
         match group.queues.get(nth) {
@@ -167,7 +167,7 @@ pub(super) fn pick(
     }
     groups
         .iter()
-        .find(|group| badness(group, tried, avoidance).is_some())
+        .find(|group| outlook.badness(group).is_some())
         .and_then(|group| group.queues.first())
         .and_then(|index| usize::try_from(*index).ok())
         .map(|index| Pick {
