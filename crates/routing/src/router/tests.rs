@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
-use rocketmq_producer_remoting::Message;
+use rocketmq_producer_remoting::{Connectivity, Message, SuspectCause};
 use tokio::time::Instant;
 
 use super::{MessageRouter, RouteRequest, RoutedBy, Routing};
 use crate::{
     error::{QueueProblem, RoutingError},
-    health::Incident,
+    health::{Incident, Verdict},
+    load::Occupancy,
     mapping::TopicEntry,
     options::{BrokerAvoidance, KeyedFailover, RoutingOptions},
     queue::MessageQueue,
@@ -410,14 +411,52 @@ async fn statistics_are_reset_on_their_interval() {
     assert_eq!(router.routing_stats().total_routing, 0);
 }
 
+/// What happens to a broker, by its place among three.
+#[derive(Clone, Debug)]
+enum Event {
+    Connectivity(usize, Connectivity),
+    Fail(usize),
+    /// Takes so many places.
+    Hold(usize, usize),
+    Release(usize),
+    Resume(usize),
+    Succeed(usize),
+    Suspend(usize),
+}
+
+fn event() -> impl Strategy<Value = (Event, u64)> {
+    let broker = 0_usize..3;
+    let connectivity = prop_oneof![
+        1 => Just(Connectivity::Idle),
+        2 => Just(Connectivity::Live),
+        1 => Just(Connectivity::Suspect(SuspectCause::DialFailed)),
+        1 => Just(Connectivity::Suspect(SuspectCause::Silent)),
+    ];
+    let event = prop_oneof![
+        2 => (broker.clone(), connectivity).prop_map(|(at, to)| Event::Connectivity(at, to)),
+        6 => broker.clone().prop_map(Event::Fail),
+        2 => (broker.clone(), 1_usize..8).prop_map(|(at, places)| Event::Hold(at, places)),
+        1 => broker.clone().prop_map(Event::Release),
+        1 => broker.clone().prop_map(Event::Resume),
+        4 => broker.clone().prop_map(Event::Succeed),
+        1 => broker.prop_map(Event::Suspend),
+    ];
+    (event, 0_u64..2000)
+}
+
+/// The places that a broker may hold in the property.
+const PLACES: usize = 5;
+
 proptest! {
     #[test]
-    fn health_shifts_traffic_and_never_stops_it(
-        reports in prop::collection::vec((0_usize..3, any::<bool>(), 0_u64..2000), 0..200),
+    fn trouble_shifts_traffic_and_never_stops_it(
+        events in prop::collection::vec(event(), 0..200),
         vanished in prop::option::of(0_usize..3),
         tried in prop::collection::vec(0_usize..3, 0..3),
+        strategy in prop::sample::select(RoutingStrategy::ALL.to_vec()),
     ) {
-        let (router, entry) = router(&[A, B, C]);
+        let options = RoutingOptions::default().with_in_flight_limits(2 * PLACES, u64::MAX);
+        let (router, entry) = router_with(options.with_strategy(strategy), &[A, B, C]);
         let mut now = Instant::now();
         let names = ["a", "b", "c"];
         let targets: Vec<_> = names.iter().map(|name| to(&router, &entry, name)).collect();
@@ -428,24 +467,54 @@ proptest! {
         }
         let tried: Vec<Arc<str>> = tried.iter().map(|&index| Arc::from(names[index])).collect();
         let request = RouteRequest::new().avoiding(&tried);
-        for (broker, success, wait) in reports {
+        let mut held: [Vec<Occupancy>; 3] = Default::default();
+        for (event, wait) in events {
             now += Duration::from_millis(wait);
-            if success {
-                router.report_routing_result(&targets[broker], None, now);
-            } else {
-                fail(&router, &targets[broker], 1, now);
+            match event {
+                Event::Connectivity(at, connectivity) => {
+                    let registry = router.mapping().registry();
+                    registry.connectivity_changed(targets[at].address(), connectivity, now);
+                }
+                Event::Fail(at) => fail(&router, &targets[at], 1, now),
+                Event::Hold(at, places) => {
+                    held[at].extend((0..places).map(|_| targets[at].occupy(1)));
+                }
+                Event::Release(at) => held[at].clear(),
+                Event::Resume(at) => {
+                    router.resume_broker(names[at], now);
+                }
+                Event::Succeed(at) => router.report_routing_result(&targets[at], None, now),
+                Event::Suspend(at) => {
+                    router.suspend_broker(names[at], now);
+                }
             }
+            let health = targets.iter().map(|target| target.broker().health());
+            let verdicts: Vec<Verdict> = health.map(|health| health.verdict()).collect();
             let routing = router.route(&entry, &request, now);
-            prop_assert!(routing.is_ok());
-            let routing = routing.unwrap();
-            // Never worse than need be: a broker in order that was not tried goes first.
-            let good = |name: &str| {
-                !tried.iter().any(|tried| tried.as_ref() == name)
-                    && vanished.is_none_or(|gone| names[gone] != name)
-                    && router.available_brokers().iter().any(|known| known.as_ref() == name)
+            if verdicts.iter().all(|verdict| *verdict == Verdict::Never) {
+                let suspended = matches!(routing, Err(RoutingError::BrokersSuspended { .. }));
+                prop_assert!(suspended, "{:?}", routing);
+                continue;
+            }
+            // The rule, told anew: never a suspended one, and never a worse one than need be.
+            let rank = |at: usize| {
+                let was_tried = tried.iter().any(|tried| tried.as_ref() == names[at]);
+                let is_full = held[at].len() >= PLACES;
+                let full_or_worse = match verdicts[at] {
+                    Verdict::Use => u8::from(is_full),
+                    verdict => 1 + verdict as u8,
+                };
+                (verdicts[at] == Verdict::Never, vanished == Some(at), was_tried, full_or_worse)
             };
-            if names.iter().any(|name| good(name)) && !routing.is_probe() {
-                prop_assert!(good(routing.broker().name()));
+            prop_assert!(routing.is_ok(), "{:?}", routing);
+            let routing = routing.unwrap();
+            let chosen = names.iter().position(|name| *name == routing.broker().name().as_ref());
+            let chosen = chosen.unwrap();
+            if routing.is_probe() {
+                prop_assert!(tried.is_empty() && verdicts[chosen].may_be_probed());
+            } else {
+                let best = (0..3).map(rank).min();
+                prop_assert_eq!(Some(rank(chosen)), best, "{:?} {:?}", verdicts, chosen);
             }
         }
     }
