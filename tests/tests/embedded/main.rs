@@ -12,6 +12,7 @@ mod burst;
 mod errors;
 mod lifecycle;
 mod outcome_table;
+mod shares;
 mod soak;
 mod support;
 mod unique_ids;
