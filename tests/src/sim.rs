@@ -9,7 +9,8 @@
 //! - every send resolves once, at its deadline at the latest, to the millisecond;
 //! - what was acknowledged is stored where the receipt says, as it was sent;
 //! - what was said not to be stored is not;
-//! - messages of one key that were sent one after the other are in one queue in that order;
+//! - messages of one key that were sent one after the other are in one queue in that order, and so are those that were
+//!   sent at once where keys have lanes; a lane lets nothing through after a message in doubt if it is to stop then;
 //! - no message is stored more often than it had attempts of unknown delivery, and once more if it was acknowledged;
 //! - once all trouble is over, sends to every broker succeed again within [`RECOVERY`];
 //! - after shutdown, or after the last handle has gone, no connection and no task is left.

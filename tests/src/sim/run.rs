@@ -7,6 +7,7 @@ use std::sync::{Once, mpsc};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use rocketmq_producer::config::Ordered;
 use rocketmq_producer::remoting::random;
 use rocketmq_producer::{Delivery, Message, MessageQueue, Producer, SendOptions, State};
 use rocketmq_producer_embedded::{EmbeddedCluster, MemoryNetwork};
@@ -135,9 +136,15 @@ async fn simulate(scenario: &Scenario, seed: u64, lines: &mut Vec<String>) -> Re
         .name_servers(&addresses)
         .dialer(std::sync::Arc::new(world.network.clone()))
         .configure(|settings| {
-            settings
+            let settings = settings
                 .client_id("sim")
-                .poll_name_server_interval(Duration::from_secs(10))
+                .poll_name_server_interval(Duration::from_secs(10));
+            match scenario.ordered {
+                None => settings,
+                Some(on_unknown) => settings
+                    .ordered(Ordered::Key)
+                    .ordered_on_unknown(on_unknown),
+            }
         })
         .start()
         .await?;
@@ -176,6 +183,8 @@ async fn simulate(scenario: &Scenario, seed: u64, lines: &mut Vec<String>) -> Re
         Ending::Midway => Duration::ZERO,
         _ => recover(&world, &producer, start, &mut all, lines).await?,
     };
+    let lanes = producer.stats().lanes;
+    ensure!(lanes == 0, "{lanes} lanes left");
     let dials = world.network.dials();
     match scenario.ending {
         Ending::Midway => {}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rocketmq_producer::config::OrderedOnUnknown;
+
 /// A kind of run; the seed draws the rest.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "arguments of a test")]
@@ -22,6 +24,8 @@ pub struct Scenario {
     pub length: Duration,
     /// One of so many sends is dropped before it ends; 0: none.
     pub cancels: usize,
+    /// Messages of a key have a lane, and each task sends several at once.
+    pub ordered: Option<OrderedOnUnknown>,
     /// How the producer ends.
     pub ending: Ending,
 }
@@ -63,6 +67,7 @@ impl Scenario {
             each: 30,
             length: Duration::from_secs(30),
             cancels: 0,
+            ordered: None,
             ending: Ending::Shutdown,
         }
     }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
-use rocketmq_producer::{Delivery, Message, Producer, SendError, SendOptions, SendReceipt};
+use rocketmq_producer::config::OrderedOnUnknown;
+use rocketmq_producer::{Delivery, Lane, Message, Producer, SendError, SendOptions, SendReceipt};
 use tokio::time::Instant;
 
 use super::scenario::{Keys, Scenario};
@@ -86,7 +87,7 @@ impl Sent {
     }
 }
 
-/// One sender: all its sends, one after the other.
+/// One sender: all its sends, one after the other, or some at once where lanes keep them in order.
 pub(super) async fn send_all(
     producer: Producer,
     scenario: Scenario,
@@ -104,12 +105,44 @@ pub(super) async fn send_all(
     let pause = scenario.length / u32::try_from(scenario.each)?;
     let pause = usize::try_from(pause.as_micros())?;
     let mut all = Vec::with_capacity(scenario.each);
-    for index in 0..scenario.each {
+    while all.len() < scenario.each {
+        let count = match scenario.ordered {
+            None => 1,
+            Some(_) => 1 + random.below(8),
+        };
         // Some follow each other at once.
         if !random.one_in(4) {
-            let pause = Duration::from_micros(random.below(pause * 8 / 3) as u64);
+            let pause = Duration::from_micros(random.below(pause * count * 8 / 3) as u64);
             tokio::time::sleep(pause).await;
         }
+        let first = all.len();
+        let sends = (first..scenario.each.min(first + count)).map(|index| {
+            let draft = Draft::draw(&mut random, &scenario, seed, format!("{number}/{index}"));
+            Box::pin(draft.send(&producer, key.as_deref(), start))
+        });
+        let sent = together(sends.collect()).await?;
+        if scenario.ordered == Some(OrderedOnUnknown::Stop) {
+            stopped_after_doubt(&sent)?;
+        }
+        if let Some(key) = &key {
+            producer.resume_lane(&Lane::of_key(TOPIC, key));
+        }
+        all.extend(sent);
+    }
+    Ok(all)
+}
+
+/// What is to be sent.
+struct Draft {
+    name: String,
+    body: Bytes,
+    timeout: Duration,
+    /// The caller drops the send after this time.
+    patience: Option<Duration>,
+}
+
+impl Draft {
+    fn draw(random: &mut Random, scenario: &Scenario, seed: u64, name: String) -> Self {
         let timeout = Duration::from_millis([3000, 3000, 1000, 300][random.below(4)]);
         let size = match random.below(20) {
             0 => 16 * 1024 + random.below(64 * 1024),
@@ -120,10 +153,24 @@ pub(super) async fn send_all(
             let longest = random.choose(&[1_000, 5_000, 2_000_000]).copied();
             Duration::from_micros(random.below(longest.unwrap_or(1)) as u64)
         });
-        let name = format!("{number}/{index}");
-        let body = [name.as_bytes(), b" ", &noise(seed, size)].concat();
+        let body = [name.as_bytes(), b" ", &noise(seed, size)].concat().into();
+        Self {
+            name,
+            body,
+            timeout,
+            patience,
+        }
+    }
+
+    async fn send(self, producer: &Producer, key: Option<&str>, start: Instant) -> Result<Sent> {
+        let Self {
+            name,
+            body,
+            timeout,
+            patience,
+        } = self;
         let mut message = Message::new(TOPIC, body.clone())?;
-        if let Some(key) = &key {
+        if let Some(key) = key {
             message = message.with_sharding_key(key)?;
         }
         let began = Instant::now();
@@ -135,17 +182,55 @@ pub(super) async fn send_all(
                 Err(_) => End::Dropped,
             },
         };
-        all.push(Sent {
+        Ok(Sent {
             name,
-            key: key.clone(),
-            body: body.into(),
+            key: key.map(str::to_owned),
+            body,
             timeout,
             began: began.duration_since(start),
             elapsed: began.elapsed(),
             end,
-        });
+        })
     }
-    Ok(all)
+}
+
+/// Begins all sends in their order and waits for all of them; their ends come in the same order.
+async fn together<F: Future<Output = Result<Sent>> + Unpin>(
+    mut sends: Vec<F>,
+) -> Result<Vec<Sent>> {
+    let mut ends: Vec<Option<Sent>> = sends.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (send, end) in sends.iter_mut().zip(&mut ends) {
+            if end.is_none()
+                && let Poll::Ready(sent) = Pin::new(send).poll(cx)
+            {
+                *end = Some(sent?);
+            }
+        }
+        if ends.iter().any(Option::is_none) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(ends.drain(..).flatten().collect()))
+    })
+    .await
+}
+
+/// Fails if one of a lane's messages left the process after one whose outcome is unknown.
+fn stopped_after_doubt(sent: &[Sent]) -> Result<()> {
+    let in_doubt = |sent: &Sent| matches!(&sent.end, End::Failed(error) if error.delivery() == Delivery::Unknown);
+    let mut doubt = None;
+    for sent in sent {
+        if let Some(doubt) = doubt {
+            let kept_back = matches!(&sent.end, End::Failed(error) if error.attempts().is_empty());
+            ensure!(
+                kept_back,
+                "sent although its lane was stopped by {doubt}: {sent}"
+            );
+        } else if in_doubt(sent) {
+            doubt = Some(sent);
+        }
+    }
+    Ok(())
 }
 
 /// Fails if a send asks to be polled again and again while no time passes: it would do so without end.

@@ -1,4 +1,4 @@
-//! Hundreds of simulated runs of a real producer in trouble, and a proof that a seed tells all of a run.
+//! A thousand simulated runs of a real producer in trouble, and a proof that a seed tells all of a run.
 //!
 //! `SIM_SEED=7` runs that seed only and prints its history; `SIM_SEEDS=100000` runs so many of each scenario.
 #![allow(
@@ -10,10 +10,10 @@
 
 use std::time::Duration;
 
-use rocketmq_producer_tests::sim::{Ending, Keys, Scenario, run};
+use rocketmq_producer::config::OrderedOnUnknown;
+use rocketmq_producer_tests::sim::{Ending, Keys, Report, Scenario, run};
 
-/// Runs that fail for a known reason, until it is mended: a send that finds all brokers tried and one of them connected
-/// may loop without pause.
+/// Runs that fail for a known reason, until it is mended.
 const KNOWN: &[(&str, u64)] = &[];
 
 fn number(variable: &str) -> Option<u64> {
@@ -27,8 +27,13 @@ fn number(variable: &str) -> Option<u64> {
 
 /// Runs the seeds of a scenario.
 fn seeds(scenario: Scenario, count: u64) {
+    let run_seed = |seed| run(&scenario, seed);
+    seeds_by(scenario.name, run_seed, count);
+}
+
+fn seeds_by(name: &str, run_seed: impl Fn(u64) -> anyhow::Result<Report>, count: u64) {
     if let Some(seed) = number("SIM_SEED") {
-        let report = run(&scenario, seed).unwrap_or_else(|error| panic!("{error:?}"));
+        let report = run_seed(seed).unwrap_or_else(|error| panic!("{error:?}"));
         println!(
             "{}\n{report}\n{}",
             report.history.join("\n"),
@@ -39,14 +44,13 @@ fn seeds(scenario: Scenario, count: u64) {
     let count = number("SIM_SEEDS").unwrap_or(count);
     let mut slowest = Duration::ZERO;
     let (mut sums, mut recovery) = ([0; 6], 0);
-    let is_known = |seed: &u64| KNOWN.contains(&(scenario.name, *seed));
+    let is_known = |seed: &u64| KNOWN.contains(&(name, *seed));
     for seed in (0..count).filter(|seed| !is_known(seed)) {
-        let report = match run(&scenario, seed) {
+        let report = match run_seed(seed) {
             Ok(report) => report,
             Err(error) if std::env::var_os("SIM_LIST").is_some() => {
                 println!(
-                    "(\"{}\", {seed}), {}",
-                    scenario.name,
+                    "(\"{name}\", {seed}), {}",
                     error.to_string().lines().nth(1).unwrap_or("")
                 );
                 continue;
@@ -70,15 +74,14 @@ fn seeds(scenario: Scenario, count: u64) {
     }
     let [acked, not_sent, rejected, unknown, dropped, duplicates] = sums;
     println!(
-        "{}: {count} seeds, {acked} acked, {not_sent} not sent, {rejected} rejected, {unknown} unknown, \
-         {dropped} dropped, {duplicates} duplicates; slowest recovery {slowest:?} (seed {recovery})",
-        scenario.name
+        "{name}: {count} seeds, {acked} acked, {not_sent} not sent, {rejected} rejected, {unknown} unknown, \
+         {dropped} dropped, {duplicates} duplicates; slowest recovery {slowest:?} (seed {recovery})"
     );
 }
 
 #[test]
 fn two_brokers() {
-    seeds(Scenario::new("two_brokers"), 60);
+    seeds(Scenario::new("two_brokers"), 350);
 }
 
 #[test]
@@ -106,7 +109,7 @@ fn shut_down_midway() {
         ending: Ending::Midway,
         ..Scenario::new("shut_down_midway")
     };
-    seeds(scenario, 60);
+    seeds(scenario, 150);
 }
 
 #[test]
@@ -117,6 +120,24 @@ fn cancelled_sends() {
         ..Scenario::new("cancelled_sends")
     };
     seeds(scenario, 100);
+}
+
+#[test]
+fn ordered() {
+    let run_seed = |seed: u64| {
+        let on_unknown = if seed.is_multiple_of(2) {
+            OrderedOnUnknown::Continue
+        } else {
+            OrderedOnUnknown::Stop
+        };
+        let scenario = Scenario {
+            keys: Keys::All,
+            ordered: Some(on_unknown),
+            ..Scenario::new("ordered")
+        };
+        run(&scenario, seed)
+    };
+    seeds_by("ordered", run_seed, 100);
 }
 
 #[test]
