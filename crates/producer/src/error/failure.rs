@@ -61,7 +61,8 @@ pub enum SendFailure {
         /// The bound.
         limit: u64,
     },
-    /// The broker answered that it did not store the message.
+    /// The broker answered with a code that is no receipt. Mostly it says that the message was not stored; after some
+    /// codes it may be, see [`delivery`](Self::delivery).
     #[error("broker answered {code}: {remark}")]
     Refused {
         /// The broker's code.
