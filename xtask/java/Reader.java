@@ -13,6 +13,7 @@ import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -21,6 +22,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQBrokerException;
+import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.factory.MQClientInstance;
 import org.apache.rocketmq.client.impl.MQClientManager;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
@@ -81,10 +83,11 @@ public final class Reader {
         consumer.setNamesrvAddr(options.get("--namesrv"));
         consumer.setInstanceName("reader-" + System.nanoTime());
         consumer.start();
-        List<MessageQueue> queues = new ArrayList<>(consumer.fetchSubscribeMessageQueues(topic));
+        List<MessageQueue> queues = new ArrayList<>(patiently(deadline, () -> consumer.fetchSubscribeMessageQueues(topic)));
         long[] next = new long[queues.size()];
         for (int i = 0; i < next.length; i++) {
-            next[i] = consumer.minOffset(queues.get(i));
+            MessageQueue queue = queues.get(i);
+            next[i] = patiently(deadline, () -> consumer.minOffset(queue));
         }
         AtomicLong total = new AtomicLong();
         ExecutorService pool = Executors.newFixedThreadPool(Math.min(8, Math.max(1, queues.size())));
@@ -107,6 +110,20 @@ public final class Reader {
                 return;
             }
             Thread.sleep(100);
+        }
+    }
+
+    /** Asks again until the deadline: a server on a busy machine may be late once. */
+    private static <T> T patiently(long deadline, Callable<T> question) throws Exception {
+        while (true) {
+            try {
+                return question.call();
+            } catch (MQClientException late) {
+                if (System.currentTimeMillis() >= deadline) {
+                    throw late;
+                }
+                Thread.sleep(100);
+            }
         }
     }
 
