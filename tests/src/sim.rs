@@ -2,8 +2,13 @@
 //!
 //! Connection, pool, routing, health and the send pipeline are the real ones; name servers and brokers are those of the
 //! embedded cluster. In between is a network that delays, cuts, loses and refuses, and a clock that moves only while
-//! everybody waits, so that a minute of trouble takes a few milliseconds. Everything is drawn from one seed, the
-//! producer's own jitter included: the same seed makes the same history.
+//! everybody waits, so that a minute of trouble takes a few milliseconds.
+//!
+//! One seed decides what goes wrong and when, what is sent, how long bytes are under way and where they are cut, and
+//! the producer's own jitter and choices. It does not decide in which order tokio wakes several tasks that wait for one
+//! `watch` channel (those that share a dial or a route), which of several ready branches a `select!` takes unless it is
+//! `biased`, or the order of hash maps: tokio's generator can be seeded only with its unstable features, and those maps
+//! have random keys. So a seed that failed may need a few runs to fail again; most histories are the same each time.
 //!
 //! [`run`] simulates one seed of one [`Scenario`] and judges it:
 //! - every send resolves once, at its deadline at the latest, to the millisecond;
