@@ -31,6 +31,10 @@ struct Options {
     seed: Option<u64>,
 }
 
+/// Counts what is in use. Resident memory would not do: what a round's judge needed stays with the allocator.
+#[global_allocator]
+static HEAP: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, usize::MAX);
+
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
     let seconds = match (options.minutes, options.seconds) {
@@ -43,6 +47,7 @@ fn main() -> Result<ExitCode> {
             .unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000),
         time: Duration::from_secs(seconds),
         tell: |text| eprintln!("{text}"),
+        memory: Some(|| (HEAP.allocated() / 1024) as u64),
     };
     eprintln!("seed {}, {seconds} s", plan.seed);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -35,8 +35,8 @@ pub struct Round {
     pub breaches: Vec<String>,
     /// Delivery and kind of the failures.
     pub reasons: Vec<String>,
-    /// Resident memory at its end in KiB.
-    pub resident: Option<u64>,
+    /// Memory in use at its end in KiB.
+    pub memory: Option<u64>,
 }
 
 impl Round {
@@ -76,7 +76,7 @@ impl Round {
             verdict,
             breaches,
             reasons: outcomes.reasons,
-            resident: None,
+            memory: None,
         }
     }
 
@@ -103,7 +103,7 @@ impl fmt::Display for Round {
             longest,
             canary,
             verdict,
-            resident,
+            memory,
             ..
         } = self;
         write!(
@@ -116,7 +116,7 @@ impl fmt::Display for Round {
             verdict.disordered,
             longest.as_secs_f64(),
             canary.as_secs_f64(),
-            resident.map_or_else(|| "–".to_owned(), |kib| format!("{} MiB", kib / 1024)),
+            memory.map_or_else(|| "–".to_owned(), |kib| format!("{} MiB", kib / 1024)),
         )
     }
 }
@@ -167,8 +167,8 @@ impl Report {
 
     /// The first round warms everything up.
     fn growth(&self) -> Option<String> {
-        let first = self.rounds.first()?.resident?;
-        let last = self.rounds.last()?.resident?;
+        let first = self.rounds.first()?.memory?;
+        let last = self.rounds.last()?.memory?;
         let grown = last.saturating_sub(first);
         (grown > FLAT_KIB)
             .then(|| format!("memory grew from {first} KiB after the first round to {last} KiB"))

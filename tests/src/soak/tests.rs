@@ -65,6 +65,7 @@ async fn breaches(how: fn(&mut Vec<Stored>, Stored)) -> Vec<String> {
         seed: 1,
         time: Duration::from_secs(1),
         tell: |_| {},
+        memory: None,
     };
     let report = run(Wrong { inside, how }, &plan).await.expect("runs");
     report.breaches()

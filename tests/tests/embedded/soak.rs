@@ -23,6 +23,7 @@ async fn twenty_seconds_of_faults_at_random_break_no_promise() -> Result<()> {
         seed,
         time: Duration::from_secs(20),
         tell: |text| println!("{text}"),
+        memory: None,
     };
     let report = run(Embedded::start().await?, &plan).await?;
     println!("{report}");
