@@ -20,6 +20,7 @@ pub(crate) use self::verdict::Verdict;
 use self::{events::EventHub, machine::HealthMachine, registry::Records, verdict::Published};
 use crate::{
     load::{Load, Share},
+    nanos::{nanos, nanos_since},
     options::HealthOptions,
     router::RoutedCounts,
 };
@@ -289,7 +290,7 @@ impl BrokerHealth {
     /// [`WARNING_INTERVAL`], since flow control makes a broker come and go several times a second.
     pub(crate) fn claim_warning(&self, now: Instant) -> bool {
         let at = self.nanos(now);
-        let next = at.saturating_add(duration_nanos(WARNING_INTERVAL));
+        let next = at.saturating_add(nanos(WARNING_INTERVAL));
         let claim = |due| (at >= due).then_some(next);
         let warning = &self.next_warning;
         warning
@@ -385,7 +386,7 @@ impl BrokerHealth {
         published.set_failure_run(machine.failure_run());
         let verdict = machine.verdict();
         if let Some(schedule) = machine.take_probe_change() {
-            let lease = duration_nanos(schedule.lease);
+            let lease = nanos(schedule.lease);
             published.set_probe(self.nanos(schedule.due), lease);
         }
         let old = published.set_verdict(verdict);
@@ -403,7 +404,7 @@ impl BrokerHealth {
 
     /// The moment as the load has it.
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
-        duration_nanos(at.saturating_duration_since(self.epoch))
+        nanos_since(self.epoch, at)
     }
 }
 
@@ -424,10 +425,6 @@ impl fmt::Debug for BrokerHealth {
             .field("verdict", &self.verdict())
             .finish_non_exhaustive()
     }
-}
-
-fn duration_nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod health;
 mod load;
 mod mapping;
 mod name_server;
+mod nanos;
 mod options;
 mod queue;
 mod route;

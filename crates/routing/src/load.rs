@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{health::BrokerHealth, options::RoutingOptions};
+use crate::{health::BrokerHealth, nanos::nanos, options::RoutingOptions};
 
 /// Binary logarithm of the time in nanoseconds in which the smoothed latency of an
 /// unused broker halves: 537 ms.
@@ -299,10 +299,6 @@ fn halved(value: u64, elapsed: u64) -> u64 {
     let rest = elapsed & ((1 << HALF_LIFE_BITS) - 1);
     let lost = (u128::from(value) * u128::from(rest)) >> (HALF_LIFE_BITS + 1);
     value - u64::try_from(lost).unwrap_or(value)
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A place among what is under way at a broker. Dropping it gives it back.

@@ -345,9 +345,10 @@ impl RouteInfo {
     }
 
     pub(crate) fn confirm(&self, now: Instant) {
-        let nanos = now.saturating_duration_since(self.created).as_nanos();
-        self.confirmed
-            .fetch_max(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.confirmed.fetch_max(
+            crate::nanos::nanos_since(self.created, now),
+            Ordering::Relaxed,
+        );
     }
 }
 

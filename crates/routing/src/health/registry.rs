@@ -9,9 +9,10 @@ use dashmap::DashMap;
 use rocketmq_producer_remoting::{ConnectionPool, Connectivity, random};
 use tokio::{sync::watch, time::Instant};
 
-use super::{BrokerHealth, BrokerHealthInfo, HealthEvents, SharedCounts, duration_nanos};
+use super::{BrokerHealth, BrokerHealthInfo, HealthEvents, SharedCounts};
 use crate::{
     broker::Broker,
+    nanos::nanos_since,
     options::{HealthOptions, RoutingOptions},
     router::RoutedCounts,
 };
@@ -177,7 +178,7 @@ impl BrokerRegistry {
 
     /// The moment as all records have it.
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
-        duration_nanos(at.saturating_duration_since(self.epoch))
+        nanos_since(self.epoch, at)
     }
 
     /// Takes over how much each broker may hold.

@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     error::RoutingError,
     name_server::RouteProgress,
+    nanos::nanos_since,
     route::{RouteInfo, RouteOrigin},
     selector::random_below,
 };
@@ -128,8 +129,7 @@ impl TopicEntry {
 
     /// Notes a use, so that the topic is not the first to be evicted.
     pub(crate) fn touch(&self, now: Instant) {
-        let nanos = now.saturating_duration_since(self.epoch).as_nanos();
-        self.touch_at(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.touch_at(nanos_since(self.epoch, now));
     }
 
     /// As [`touch`](Self::touch), with the nanoseconds since the epoch.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::options::RoutingOptions;
+use crate::{nanos::nanos, options::RoutingOptions};
 
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -31,8 +31,4 @@ impl Settings {
             .store(nanos(timeout), Ordering::Relaxed);
         true
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
