@@ -4,6 +4,7 @@ mod delivery;
 mod entrance;
 mod exchange;
 mod hedge;
+mod parcel;
 mod place;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tracing::debug;
 
 use self::delivery::{Delivered, Delivery};
 use self::exchange::{OneWay, Stored, TwoWay};
+use self::parcel::{Errand, Parcel, Stamp};
 use crate::attempt::Attempt;
 use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::remoting::{Delivery as Certainty, Message};
@@ -38,11 +40,12 @@ impl Core {
         options: &SendOptions,
     ) -> Result<SendReceipt, SendError> {
         let call = Call::new(self, message, options);
-        let admitted = call.admit().await?;
-        let (mut delivery, pledge) = Delivery::<TwoWay>::new(call, admitted);
+        let (pledge, stamp, bound) = call.admit().await?.split();
+        let parcel = call.parcel(stamp);
+        let mut delivery = Delivery::<TwoWay>::new(call.errand(), parcel, bound);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.receipt(delivery.stamp(), delivered)),
-            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
+            Ok(delivered) => Ok(call.receipt(stamp, delivered)),
+            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
         pledge.end(match &outcome {
             Ok(_) => Outcome::Acked,
@@ -58,11 +61,12 @@ impl Core {
         options: &SendOptions,
     ) -> Result<MessageId, SendError> {
         let call = Call::new(self, message, options);
-        let admitted = call.admit().await?;
-        let (mut delivery, pledge) = Delivery::<OneWay>::new(call, admitted);
+        let (pledge, stamp, bound) = call.admit().await?.split();
+        let parcel = call.parcel(stamp);
+        let mut delivery = Delivery::<OneWay>::new(call.errand(), parcel, bound);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.written(delivery.stamp(), &delivered)),
-            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
+            Ok(delivered) => Ok(call.written(stamp, &delivered)),
+            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
         pledge.end(match &outcome {
             Ok(_) => Outcome::OnewayWritten,
@@ -95,14 +99,6 @@ impl Pledge<'_> {
         }
         self.visit.end(outcome);
     }
-}
-
-/// What a message is marked with on admission. It stays the same over all attempts.
-#[derive(Clone, Copy)]
-struct Stamp {
-    id: MessageId,
-    /// When the message was stamped, in milliseconds since 1970.
-    born: i64,
 }
 
 impl<'a> Call<'a> {
@@ -147,6 +143,24 @@ impl<'a> Call<'a> {
     /// What the message counts for among the bytes under way.
     fn bytes(self) -> usize {
         self.message.body().len() + self.message.properties().wire_len()
+    }
+
+    /// How the message travels.
+    fn parcel(self, stamp: Stamp) -> Parcel<'a> {
+        Parcel::single(self.message, self.message.body(), stamp)
+    }
+
+    /// What is to be done with the parcel.
+    fn errand(self) -> Errand<'a> {
+        Errand {
+            core: self.core,
+            topic: self.message.topic_shared(),
+            message: Some(self.message),
+            target: &self.options.target,
+            bytes: self.bytes(),
+            began: self.began,
+            deadline: self.deadline,
+        }
     }
 
     fn receipt(self, stamp: Stamp, delivered: Delivered<Stored>) -> SendReceipt {

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::entrance::{Admitted, Bound, Held};
+use super::entrance::{Bound, Held};
 use super::exchange::Exchange;
 use super::hedge::Hedged;
+use super::parcel::{Errand, Parcel};
 use super::place::{Places, Return, Step};
-use super::{Call, Pledge, Stamp};
 use crate::attempt::Attempt;
 use crate::blame::incident;
 use crate::config::routing::Routing;
@@ -22,11 +22,11 @@ use crate::error::SendFailure;
 use crate::lanes::Turn;
 use crate::retry::{Next, RetryState};
 
-/// An admitted message on its way.
+/// A parcel of admitted messages on its way.
 pub(super) struct Delivery<'a, X> {
-    call: Call<'a>,
-    stamp: Stamp,
-    /// The place that the message is bound to, until the first attempt.
+    errand: Errand<'a>,
+    parcel: Parcel<'a>,
+    /// The place that it is bound to, until the first attempt.
     bound: Option<Box<Bound<'a>>>,
     /// The place at the present broker.
     held: Option<Held>,
@@ -53,29 +53,21 @@ struct Weaker<A> {
 }
 
 impl<'a, X: Exchange> Delivery<'a, X> {
-    /// The way of a message that was taken, and what it holds until it has its outcome.
-    pub(super) fn new(call: Call<'a>, admitted: Admitted<'a>) -> (Self, Pledge<'a>) {
-        let Admitted {
-            visit,
-            stamp,
-            turn,
-            bound,
-        } = admitted;
-        let delivery = Self {
-            call,
-            stamp,
+    /// The way of a parcel, from the place that it is bound to, if it is.
+    pub(super) const fn new(
+        errand: Errand<'a>,
+        parcel: Parcel<'a>,
+        bound: Option<Box<Bound<'a>>>,
+    ) -> Self {
+        Self {
+            errand,
+            parcel,
             is_bound: bound.is_some(),
             bound,
             held: None,
             attempts: Vec::new(),
             exchange: PhantomData,
-        };
-        (delivery, Pledge { visit, turn })
-    }
-
-    /// What the message was marked with.
-    pub(super) const fn stamp(&self) -> Stamp {
-        self.stamp
+        }
     }
 
     /// Attempts until the message is delivered; else why not, and what was tried. `turn` learns before each await
@@ -102,13 +94,13 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         turn: Option<&Turn<'_>>,
         cause: &mut SendFailure,
     ) -> Option<(Routing, X::Answer, Attempt)> {
-        let core = self.call.core;
+        let core = self.errand.core;
         let mut places = match self.bound.take().map(|bound| *bound) {
             Some(Bound { places, held }) => {
                 self.held = Some(held);
                 places
             }
-            None => match Places::find(self.call).await {
+            None => match Places::find(self.errand).await {
                 Ok(places) => places,
                 Err(failure) => {
                     *cause = failure;
@@ -117,7 +109,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             },
         };
         let rules = &core.retry_rules;
-        let mut retry = RetryState::new(rules, self.call.deadline, X::REPEATS_UNKNOWN);
+        let mut retry = RetryState::new(rules, self.errand.deadline, X::REPEATS_UNKNOWN);
         // Whether some attempt may have stored the message.
         let mut in_doubt = false;
         // Whether a broker was waited for just now.
@@ -230,11 +222,11 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     }
 
     pub(super) const fn core(&self) -> &'a Core {
-        self.call.core
+        self.errand.core
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.call.bytes()
+        self.errand.bytes
     }
 
     /// Counts the message among what is under way at the broker of the next attempt. A bound message keeps the place
@@ -242,7 +234,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     fn occupy(&mut self, routing: &Routing) {
         if !self.held.as_ref().is_some_and(|held| held.is_at(routing)) {
             self.held = None;
-            self.held = Some(Held::new(routing, routing.occupy(self.call.bytes())));
+            self.held = Some(Held::new(routing, routing.occupy(self.errand.bytes)));
         }
     }
 
@@ -253,26 +245,29 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         turn: Option<&Turn<'_>>,
         until: Instant,
     ) -> Result<X::Answer, SendFailure> {
-        let Call { core, message, .. } = self.call;
+        let Errand { core, topic, .. } = self.errand;
+        let parcel = &self.parcel;
         let connection = routing.broker().endpoint().connection(until).await;
         let connection = connection.map_err(SendFailure::Connect)?;
         let queue_id = routing.queue().queue_id();
-        let topic = message.topic();
         let mut header =
-            SendMessageRequestHeader::new(&core.group, topic, queue_id, self.stamp.born);
+            SendMessageRequestHeader::new(&core.group, topic, queue_id, parcel.stamp.born);
+        header.code = parcel.code;
+        header.batch = parcel.is_batch;
         // The setting is bounded to 65 535.
         let queues = i32::try_from(core.config.default_topic_queue_nums);
         header.default_topic_queue_nums = queues.unwrap_or(i32::MAX);
-        header.flag = message.flag();
-        header.properties = message.properties().as_wire();
-        header.unique_key = Some(self.stamp.id.as_str());
+        header.sys_flag = parcel.sys_flag;
+        header.flag = parcel.flag;
+        header.properties = parcel.properties;
+        header.unique_key = Some(parcel.stamp.id.as_str());
         // A static topic's queue bears a name of its own; the broker answers to its real one.
         header.broker_name = Some(routing.broker().name());
         if let Some(turn) = turn {
             // From here on bytes may leave, also if the caller drops the send.
             turn.set_doubt(true);
         }
-        X::exchange(&connection, &header, message.body(), until).await
+        X::exchange(&connection, &header, parcel.body, until).await
     }
 
     fn note(&self, routing: &Routing, began: Instant) -> Attempt {
@@ -280,7 +275,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             broker: Arc::clone(routing.broker().name()),
             address: Arc::clone(routing.address()),
             queue_id: routing.queue().queue_id(),
-            began_after: began.duration_since(self.call.began),
+            began_after: began.duration_since(self.errand.began),
             elapsed: began.elapsed(),
             failure: None,
         }
@@ -293,10 +288,12 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         let broker = routing.broker();
         debug!(broker = %broker.name(), address = %broker.address(), failure = text, "attempt failed");
         if let Some(incident) = incident(failure, time) {
-            self.call
-                .core
-                .router
-                .report_routing_failure(routing, &incident, &text, Instant::now());
+            self.errand.core.router.report_routing_failure(
+                routing,
+                &incident,
+                &text,
+                Instant::now(),
+            );
         }
     }
 }

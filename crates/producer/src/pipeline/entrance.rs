@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::place::Places;
-use super::{Call, Stamp};
+use super::{Call, Pledge, Stamp};
 use crate::config::Ordered;
 use crate::config::routing::remoting::message::{SystemClock, WallClock};
 use crate::config::routing::{Broker, Occupancy, Routing};
@@ -23,6 +23,19 @@ pub(super) struct Admitted<'a> {
     pub(super) turn: Option<Turn<'a>>,
     /// Boxed, since most messages are bound to nothing and futures should be small.
     pub(super) bound: Option<Box<Bound<'a>>>,
+}
+
+impl<'a> Admitted<'a> {
+    /// What the message holds until its outcome, what it was marked with, and the place that it is bound to.
+    pub(super) fn split(self) -> (Pledge<'a>, Stamp, Option<Box<Bound<'a>>>) {
+        let Self {
+            visit,
+            stamp,
+            turn,
+            bound,
+        } = self;
+        (Pledge { visit, turn }, stamp, bound)
+    }
 }
 
 /// A message that is bound to a queue, with its place at the queue's broker.
@@ -140,7 +153,7 @@ impl<'a> Call<'a> {
     async fn bind(self) -> Result<(Option<Turn<'a>>, Bound<'a>), SendFailure> {
         let core = self.core;
         let find = async {
-            let mut places = Places::find(self).await?;
+            let mut places = Places::find(self.errand()).await?;
             let routing = places.first().await?;
             Ok((places, routing))
         };

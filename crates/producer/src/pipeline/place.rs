@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use tokio::time::Instant;
 
-use super::Call;
+use super::parcel::Errand;
 use crate::config::routing::remoting::{ConnectFailure, Connectivity, SuspectCause, random};
 use crate::config::routing::{
     Broker, KeyedFailover, MessageQueue, QueueProblem, RouteRequest, RoutedBy, Routing,
@@ -16,9 +16,9 @@ use crate::error::SendFailure;
 use crate::options::Target;
 use crate::retry::RetryState;
 
-/// The places of one send.
+/// The places of one parcel.
 pub(super) struct Places<'a> {
-    call: Call<'a>,
+    errand: Errand<'a>,
     entry: Arc<TopicEntry>,
     /// What a selector chose. It is asked once, so that a retry does not move the message.
     selected: Option<MessageQueue>,
@@ -49,10 +49,10 @@ pub(super) enum Return {
 
 impl<'a> Places<'a> {
     /// Finds the topic's route.
-    pub(super) async fn find(call: Call<'a>) -> Result<Self, SendFailure> {
-        let entry = topic(call).await?;
+    pub(super) async fn find(errand: Errand<'a>) -> Result<Self, SendFailure> {
+        let entry = topic(errand).await?;
         Ok(Self {
-            call,
+            errand,
             entry,
             selected: None,
             looked_again: false,
@@ -123,7 +123,7 @@ impl<'a> Places<'a> {
             return Ok(Step::End);
         };
         let pause = tokio::time::sleep(pause);
-        match self.call.core.cancel.run_until_cancelled(pause).await {
+        match self.errand.core.cancel.run_until_cancelled(pause).await {
             Some(()) => Ok(next),
             None => Err(SendFailure::Shutdown),
         }
@@ -145,7 +145,7 @@ impl<'a> Places<'a> {
                     .map(|it| it.endpoint().clone()),
             );
         }
-        let deadline = self.call.deadline;
+        let deadline = self.errand.deadline;
         let back = first_of(brokers, |endpoint| async move {
             endpoint.connected(deadline).await.map(|_| ())
         });
@@ -156,7 +156,7 @@ impl<'a> Places<'a> {
                 () = changed => Ok(Return::Route),
             }
         };
-        let cancel = &self.call.core.cancel;
+        let cancel = &self.errand.core.cancel;
         match cancel.run_until_cancelled(back_or_changed).await {
             Some(Ok(back)) => Ok(back),
             Some(Err(cause)) if !matches!(cause.failure(), ConnectFailure::PoolClosed) => {
@@ -178,7 +178,7 @@ impl<'a> Places<'a> {
             || match routing.routed_by() {
                 RoutedBy::GivenQueue | RoutedBy::Selector(_) => true,
                 RoutedBy::MessageHash => {
-                    self.call.core.config.keyed_failover == KeyedFailover::Stay
+                    self.errand.core.config.keyed_failover == KeyedFailover::Stay
                 }
                 _ => false,
             }
@@ -220,8 +220,8 @@ impl<'a> Places<'a> {
         // The selector chose from a route that was wrong.
         self.selected = None;
         let now = Instant::now();
-        let until = now + self.call.deadline.saturating_duration_since(now) / 2;
-        let mapping = self.call.core.router.mapping();
+        let until = now + self.errand.deadline.saturating_duration_since(now) / 2;
+        let mapping = self.errand.core.router.mapping();
         if let Err(error) = mapping.force_refresh(self.entry.topic(), until).await {
             tracing::debug!(topic = %self.entry.topic(), %error, "route not refreshed");
         }
@@ -230,7 +230,7 @@ impl<'a> Places<'a> {
     /// Has the route fetched anew in the background, because it may be at fault.
     pub(super) fn hint(&self, routing: &Routing) {
         let generation = routing.route().generation();
-        let mapping = self.call.core.router.mapping();
+        let mapping = self.errand.core.router.mapping();
         mapping.hint_refresh(&self.entry, generation, Instant::now());
     }
 
@@ -239,9 +239,9 @@ impl<'a> Places<'a> {
         loop {
             match self.decide(avoid).await {
                 Err(SendFailure::Routing(RoutingError::RouteRemoved { .. }))
-                    if Instant::now() < self.call.deadline =>
+                    if Instant::now() < self.errand.deadline =>
                 {
-                    self.entry = Box::pin(topic(self.call)).await?;
+                    self.entry = Box::pin(topic(self.errand)).await?;
                 }
                 // The queue may be one that was added a moment ago.
                 Err(SendFailure::Routing(RoutingError::QueueNotAvailable {
@@ -256,16 +256,17 @@ impl<'a> Places<'a> {
     }
 
     async fn decide(&mut self, avoid: &[Arc<str>]) -> Result<Routing, SendFailure> {
-        let Call {
+        let Errand {
             core,
             message,
-            options,
+            target,
             ..
-        } = self.call;
+        } = self.errand;
         let (router, entry) = (&core.router, &self.entry);
-        let request = RouteRequest::of(message).avoiding(avoid);
+        let request = message.map_or_else(RouteRequest::new, RouteRequest::of);
+        let request = request.avoiding(avoid);
         let now = Instant::now();
-        let routing = match (&options.target, &self.selected) {
+        let routing = match (target, &self.selected) {
             (Target::Queue(queue), _) | (_, Some(queue)) => {
                 return routed(router.route(entry, &request.to_queue(queue), now));
             }
@@ -275,9 +276,13 @@ impl<'a> Places<'a> {
                 routed(router.route(entry, &request, now))?
             }
             (Target::AsyncSelector(selector, argument), None) => {
+                // Only a message by itself has a selector.
+                let Some(message) = message else {
+                    return routed(router.route(entry, &request, now));
+                };
                 let choice = router.route_async(entry, message, &**selector, argument, now);
                 // Boxed, as all that is rare here, to keep the future of a send small.
-                let choice = Box::pin(Cut::until(self.call.deadline, &core.cancel, choice));
+                let choice = Box::pin(Cut::until(self.errand.deadline, &core.cancel, choice));
                 match choice.await {
                     Ok(choice) => routed(choice)?,
                     Err(Cut::Cancelled) => return Err(SendFailure::Shutdown),
@@ -342,11 +347,11 @@ where
     .await
 }
 
-/// The call's topic with a route.
-async fn topic(call: Call<'_>) -> Result<Arc<TopicEntry>, SendFailure> {
-    let mapping = call.core.router.mapping();
+/// The errand's topic with a route.
+async fn topic(errand: Errand<'_>) -> Result<Arc<TopicEntry>, SendFailure> {
+    let mapping = errand.core.router.mapping();
     mapping
-        .topic(call.message.topic(), call.deadline)
+        .topic(errand.topic, errand.deadline)
         .await
         .map_err(SendFailure::Routing)
 }
