@@ -4,11 +4,12 @@
 //! embedded cluster. In between is a network that delays, cuts, loses and refuses, and a clock that moves only while
 //! everybody waits, so that a minute of trouble takes a few milliseconds.
 //!
-//! One seed decides what goes wrong and when, what is sent, how long bytes are under way and where they are cut, and
-//! the producer's own jitter and choices. It does not decide in which order tokio wakes several tasks that wait for one
-//! `watch` channel (those that share a dial or a route), which of several ready branches a `select!` takes unless it is
-//! `biased`, or the order of hash maps: tokio's generator can be seeded only with its unstable features, and those maps
-//! have random keys. So a seed that failed may need a few runs to fail again; most histories are the same each time.
+//! One seed decides the whole history: what goes wrong and when, what is sent, how long bytes are under way and where
+//! they are cut, and the producer's own jitter and choices. So that nothing else does, the code that is simulated leaves
+//! nothing to chance on its own: tokio draws the order in which it wakes those who wait for one `watch` channel, and the
+//! branch that a `select!` takes unless it is `biased`, from a generator that cannot be seeded, and hash maps have random
+//! keys. Waits that are shared are told in the order in which they began, each `select!` is `biased`, and what is taken
+//! from a hash map is sorted before it decides an order of I/O.
 //!
 //! [`run`] simulates one seed of one [`Scenario`] and judges it:
 //! - every send resolves once, at its deadline at the latest, to the millisecond;

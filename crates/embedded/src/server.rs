@@ -97,8 +97,10 @@ impl Peer {
 
     /// Writes a frame to every other connection of the same server.
     pub(crate) fn push_to_others(&self, frame: &Bytes) {
-        for peer in self.running.peers.iter().filter(|peer| peer.id != self.id) {
-            peer.push(frame.clone());
+        for peer in self.running.peers() {
+            if peer.id != self.id {
+                peer.push(frame.clone());
+            }
         }
     }
 }
@@ -166,11 +168,9 @@ impl<S: Service> Server<S> {
     pub(crate) fn push_to_all(&self, frame: &Bytes) -> usize {
         match &*self.lock() {
             State::Running(running) => {
-                running
-                    .peers
-                    .iter()
-                    .for_each(|peer| peer.push(frame.clone()));
-                running.peers.len()
+                let peers = running.peers();
+                peers.iter().for_each(|peer| peer.push(frame.clone()));
+                peers.len()
             }
             State::Stopped(_) | State::Lost => 0,
         }
@@ -263,6 +263,13 @@ async fn accept<S: Service>(mut listener: Listener, service: Arc<S>, running: Ru
 }
 
 impl Running {
+    /// The open connections, oldest first.
+    fn peers(&self) -> Vec<Peer> {
+        let mut peers: Vec<_> = self.peers.iter().map(|peer| peer.clone()).collect();
+        peers.sort_by_key(|peer| peer.id);
+        peers
+    }
+
     fn forget(&self, id: u64) {
         self.peers.remove(&id);
     }

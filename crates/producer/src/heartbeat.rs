@@ -62,8 +62,9 @@ impl ConnectionHandler for Heartbeats {
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
             tokio::select! {
-                _ = beat => {}
+                biased;
                 () = cancel.cancelled() => {}
+                _ = beat => {}
             }
         });
     }
@@ -124,6 +125,7 @@ impl Heartbeats {
         let mut under_way: HashMap<task::Id, Arc<str>> = HashMap::new();
         loop {
             tokio::select! {
+                biased;
                 _ = ticks.tick() => {
                     // Each route holds the addresses of its brokers.
                     pool.prune();

@@ -11,6 +11,8 @@ mod frame;
 mod header;
 mod host;
 pub mod message;
+#[doc(hidden)]
+pub mod once;
 mod pool;
 pub mod protocol;
 #[doc(hidden)]

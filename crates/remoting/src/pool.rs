@@ -120,10 +120,8 @@ impl ConnectionPool {
     /// The open connections, for work that concerns all of them.
     #[must_use]
     pub fn open_connections(&self) -> Vec<Connection> {
-        let endpoints = self.inner.endpoints.iter();
-        endpoints
-            .filter_map(|endpoint| endpoint.current())
-            .collect()
+        let endpoints = self.endpoints();
+        endpoints.iter().filter_map(Endpoint::current).collect()
     }
 
     /// Closes the connections of addresses that `keep` rejects, and drops the addresses. One whose
@@ -148,10 +146,13 @@ impl ConnectionPool {
         }
     }
 
-    /// All endpoints, so that none of the map's locks is held while they are dealt with.
+    /// All endpoints, so that none of the map's locks is held while they are dealt with. Sorted, so
+    /// that a simulation can repeat a run.
     fn endpoints(&self) -> Vec<Endpoint> {
         let endpoints = self.inner.endpoints.iter();
-        endpoints.map(|endpoint| endpoint.clone()).collect()
+        let mut endpoints: Vec<_> = endpoints.map(|endpoint| endpoint.clone()).collect();
+        endpoints.sort_by(|one, other| one.address().cmp(other.address()));
+        endpoints
     }
 
     /// Takes an endpoint out of the pool, unless someone may still use it: there is never more than

@@ -152,6 +152,7 @@ impl<'a> Places<'a> {
         let changed = self.entry.changed(routing.route().generation());
         let back_or_changed = async {
             tokio::select! {
+                biased;
                 back = back => back.map(|()| Return::Broker),
                 () = changed => Ok(Return::Route),
             }

@@ -22,6 +22,7 @@ use crate::connection::{
 };
 use crate::connectivity::Connectivity;
 use crate::dialer::Dialer;
+use crate::once::{Awaited, once};
 use crate::protocol::HeartbeatRequestHeader;
 
 /// What all endpoints of a pool have in common.
@@ -41,7 +42,7 @@ pub(super) struct Environment {
 enum Joined {
     /// A dial that ended just now has brought a connection.
     Open(Connection),
-    Dial(watch::Receiver<Option<DialResult>>),
+    Dial(Awaited<DialResult>),
 }
 
 pub(super) type DialResult = Result<Connection, ConnectError>;
@@ -60,6 +61,8 @@ pub(super) struct Inner {
     /// What `link` says, for a look without its lock.
     connectivity: AtomicU8,
     changes: watch::Sender<Connectivity>,
+    /// Wakes those who wait for a change within the pool, in their order.
+    changed: Notify,
     silence_limit: Arc<SilenceLimit>,
     holders: AtomicUsize,
     /// Wakes the recovery.
@@ -92,6 +95,7 @@ impl Endpoint {
                 current: ArcSwapOption::empty(),
                 connectivity: AtomicU8::new(Connectivity::Idle.to_byte()),
                 changes: watch::Sender::new(Connectivity::Idle),
+                changed: Notify::new(),
                 silence_limit: Arc::new(silence_limit),
                 holders: AtomicUsize::new(0),
                 nudge: Arc::default(),
@@ -168,11 +172,10 @@ impl Endpoint {
     /// Safe; a dial that has begun goes on and serves later calls.
     pub async fn connected(&self, deadline: Instant) -> DialResult {
         let _hold = self.hold();
-        let mut changes = self.subscribe();
         let mut last = None;
         loop {
             // Seen before the look, so a change in between is not missed.
-            changes.borrow_and_update();
+            let changed = self.inner.changed.notified();
             let mut until = deadline;
             match self.connection(deadline).await {
                 Ok(connection) if connection.is_open() && !self.connectivity().is_suspect() => {
@@ -196,7 +199,8 @@ impl Endpoint {
                 },
             }
             tokio::select! {
-                _ = changes.changed() => {}
+                biased;
+                () = changed => {}
                 () = sleep_until(until) => {}
             }
             if Instant::now() >= deadline {
@@ -208,18 +212,14 @@ impl Endpoint {
 
     /// What [`connection`](Self::connection) does when it sees no open connection.
     pub(super) async fn open_or_dial(&self, deadline: Instant) -> DialResult {
-        let mut dial = match self.join_dial()? {
+        let dial = match self.join_dial()? {
             Joined::Open(connection) => return Ok(connection),
             Joined::Dial(dial) => dial,
         };
-        let result = tokio::time::timeout_at(deadline, dial.wait_for(Option::is_some)).await;
-        match result {
-            Ok(Ok(result)) => match &*result {
-                Some(result) => result.clone(),
-                None => Err(self.error(ConnectFailure::PoolClosed)),
-            },
+        match tokio::time::timeout_at(deadline, dial.wait()).await {
+            Ok(Some(result)) => result.clone(),
             // The dial was dropped, which happens only when the pool or its runtime ends.
-            Ok(Err(_)) => Err(self.error(ConnectFailure::PoolClosed)),
+            Ok(None) => Err(self.error(ConnectFailure::PoolClosed)),
             Err(_) => Err(self.error(ConnectFailure::DeadlineExceeded)),
         }
     }
@@ -334,6 +334,7 @@ impl Endpoint {
             drop(link);
             debug!(%address, %connectivity, "connectivity changed");
             changes.send_replace(connectivity);
+            self.inner.changed.notify_waiters();
             environment
                 .handler
                 .connectivity_changed(address, connectivity);
@@ -364,24 +365,24 @@ impl Endpoint {
         })
     }
 
-    fn begin_dial(&self, link: &mut Link) -> watch::Receiver<Option<DialResult>> {
+    fn begin_dial(&self, link: &mut Link) -> Awaited<DialResult> {
         let environment = &self.inner.environment;
-        let (done, result) = watch::channel(None);
+        let (done, result) = once();
         link.dial_begins(result.clone());
         let id = link.next_id();
         let endpoint = self.clone();
         let closing = environment.closing.clone();
         environment.tracker.spawn(async move {
             let result = tokio::select! {
-                result = endpoint.dial(id) => result,
+                biased;
                 () = closing.cancelled() => {
                     let error = endpoint.error(ConnectFailure::PoolClosed);
                     endpoint.dial_failed(&error);
                     Err(error)
                 }
+                result = endpoint.dial(id) => result,
             };
-            // Whoever waits has the result; nobody may.
-            let _ = done.send(Some(result));
+            done.tell(result);
         });
         result
     }
@@ -485,14 +486,16 @@ impl Endpoint {
         environment.tracker.spawn(async move {
             tokio::pin!(driver);
             let reason = tokio::select! {
-                reason = &mut driver => reason,
+                biased;
                 () = closing.cancelled() => {
                     close();
                     tokio::select! {
-                        reason = driver => reason,
+                        biased;
                         () = cancel.cancelled() => CloseReason::Local,
+                        reason = driver => reason,
                     }
                 }
+                reason = &mut driver => reason,
             };
             if let Some(endpoint) = endpoint.upgrade().map(Self::from) {
                 let options = &endpoint.inner.environment.options;
@@ -518,9 +521,10 @@ impl Endpoint {
         environment.tracker.spawn(async move {
             let asking = connection.request(&HeartbeatRequestHeader, &body, deadline);
             tokio::select! {
+                biased;
+                () = closing.cancelled() => {}
                 // Whatever it says; that it says something is noticed where it is read.
                 _ = asking => {}
-                () = closing.cancelled() => {}
             }
         });
     }

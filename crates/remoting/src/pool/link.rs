@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::endpoint::DialResult;
 use crate::connection::{CloseReason, ConnectFailure, Connection, ConnectionOptions};
 use crate::connectivity::{Connectivity, SuspectCause};
+use crate::once::Awaited;
 use crate::random;
 
 /// An address that callers ask for is dialled this often at least.
@@ -47,7 +47,7 @@ impl StandIn {
 /// A dial under way.
 #[derive(Debug)]
 pub(super) struct Dialing {
-    pub(super) result: watch::Receiver<Option<DialResult>>,
+    pub(super) result: Awaited<DialResult>,
     /// It has been unanswered for the silence limit.
     slow: bool,
 }
@@ -136,10 +136,8 @@ impl Link {
     /// Notes that the current connection has ended, if its task has not told so yet, and that a
     /// dial is over.
     pub(super) fn settle(&mut self, options: &ConnectionOptions, now: Instant) {
-        // One that was dropped with its runtime leaves its receiver behind.
-        self.dialing.take_if(|dialing| {
-            dialing.result.has_changed().is_err() && dialing.result.borrow().is_none()
-        });
+        // One that was dropped with its runtime leaves its waiters behind.
+        self.dialing.take_if(|dialing| !dialing.result.is_open());
         let Some(line) = &self.current else { return };
         if let Some(reason) = line.connection.end() {
             self.ended(line.id, &reason, options, now);
@@ -153,7 +151,7 @@ impl Link {
         (now < until).then(|| (failed.cause.clone(), until.duration_since(now)))
     }
 
-    pub(super) fn dial_begins(&mut self, result: watch::Receiver<Option<DialResult>>) {
+    pub(super) fn dial_begins(&mut self, result: Awaited<DialResult>) {
         self.in_use = true;
         self.dialing = Some(Dialing {
             result,

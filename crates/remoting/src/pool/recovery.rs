@@ -14,9 +14,10 @@ pub(super) async fn recover(mut running: Running, nudge: Arc<Notify>, closing: C
     loop {
         let Some(until) = running.step() else { return };
         tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
             () = nudge.notified() => {}
             () = sleep_until(until) => {}
-            () = closing.cancelled() => return,
         }
     }
 }

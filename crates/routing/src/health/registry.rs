@@ -247,11 +247,9 @@ impl BrokerRegistry {
     }
 
     fn select(&self, is_meant: impl Fn(&BrokerHealth) -> bool) -> Vec<Arc<BrokerHealth>> {
-        let records = self.records.by_key.iter();
+        let mut records = self.all();
+        records.retain(|record| is_meant(record));
         records
-            .filter(|entry| is_meant(entry.value()))
-            .map(|entry| Arc::clone(entry.value()))
-            .collect()
     }
 
     fn suspended(&self) -> MutexGuard<'_, HashSet<Arc<str>>> {

@@ -11,7 +11,11 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use tokio::{sync::watch, time::Instant};
+use rocketmq_producer_remoting::once::Awaited;
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
 use crate::{
     error::RoutingError,
@@ -34,8 +38,8 @@ pub struct TopicEntry {
     /// That of the broker records, so that a decision measures time once.
     epoch: Instant,
     route: ArcSwapOption<RouteInfo>,
-    /// The generation of the present route, told after it was stored.
-    told: watch::Sender<Option<u64>>,
+    /// Wakes those who wait for another route after it was stored, in the order in which they came.
+    told: Notify,
     /// Position of the round robin; survives route changes.
     position: AtomicUsize,
     /// Nanoseconds after `epoch` of the last use.
@@ -63,7 +67,7 @@ pub(super) struct Refresh {
 /// A refresh under way.
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
-    pub(super) outcome: watch::Receiver<Option<Outcome>>,
+    pub(super) outcome: Awaited<Outcome>,
     pub(super) scope: Scope,
     /// Of the question that is asked at present.
     pub(super) progress: RouteProgress,
@@ -84,7 +88,7 @@ impl TopicEntry {
             topic,
             epoch,
             route: ArcSwapOption::empty(),
-            told: watch::Sender::new(None),
+            told: Notify::new(),
             // Producers that start together must not begin with the same queue.
             position: AtomicUsize::new(random_below(1 << 16)),
             used: AtomicU64::new(0),
@@ -112,9 +116,17 @@ impl TopicEntry {
     /// # Cancel safety
     /// Safe.
     pub async fn changed(&self, generation: u64) {
-        let mut told = self.told.subscribe();
-        // An error would mean that the sender is gone, and it lives as long as `self`.
-        let _ = told.wait_for(|told| *told != Some(generation)).await;
+        loop {
+            // Before the look, so that no change after it is missed.
+            let told = self.told.notified();
+            if self
+                .route()
+                .is_none_or(|route| route.generation() != generation)
+            {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// Starts the round robin from the first queue.
@@ -153,12 +165,12 @@ impl TopicEntry {
         refresh
             .flight
             .as_ref()
-            .is_some_and(|flight| flight.outcome.borrow().is_none())
+            .is_some_and(|flight| flight.outcome.is_open())
     }
 
-    /// Told of every change of the route from now on.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Option<u64>> {
-        self.told.subscribe()
+    /// The next change of the route from now on.
+    pub(super) fn next_change(&self) -> Notified<'_> {
+        self.told.notified()
     }
 
     pub(super) fn refresh(&self) -> MutexGuard<'_, Refresh> {
@@ -170,9 +182,8 @@ impl TopicEntry {
     /// caller orders it against the removal.
     pub(super) fn store(&self, refresh: &Refresh, route: Arc<RouteInfo>) {
         if !refresh.removed {
-            let generation = route.generation();
             self.route.store(Some(route));
-            self.told.send_replace(Some(generation));
+            self.told.notify_waiters();
         }
     }
 
@@ -181,7 +192,7 @@ impl TopicEntry {
         refresh.removed = true;
         refresh.body = None;
         self.route.store(None);
-        self.told.send_replace(None);
+        self.told.notify_waiters();
     }
 }
 

@@ -59,11 +59,9 @@ impl TopicBrokerMapping {
                 .iter()
                 .filter_map(|entry| self.begin_refresh(entry, Scope::Options, now))
                 .collect();
-            for mut flight in flights {
-                let Ok(outcome) = flight.outcome.wait_for(Option::is_some).await else {
-                    continue;
-                };
-                if let Some(Err(RoutingError::NameServer { cause, .. })) = outcome.as_ref()
+            for flight in flights {
+                if let Some(Err(RoutingError::NameServer { cause, .. })) =
+                    flight.outcome.wait().await
                     && cause.is_unreachable()
                 {
                     // No use in asking for the other topics now.

@@ -5,10 +5,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
-};
+use rocketmq_producer_remoting::once::once;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Outcome, TopicBrokerMapping, TopicEntry,
@@ -44,13 +42,12 @@ impl TopicBrokerMapping {
         }
         let mut refresh = entry.refresh();
         if let Some(flight) = &refresh.flight {
-            // A sender that is gone without an outcome died with its runtime.
-            let outcome = &flight.outcome;
-            if outcome.has_changed().is_ok() && outcome.borrow().is_none() {
+            // A task that died with its runtime told no outcome, and will not.
+            if flight.outcome.is_open() {
                 return Some(flight.clone());
             }
         }
-        let (sender, outcome) = watch::channel(None);
+        let (teller, outcome) = once();
         let flight = Flight {
             outcome,
             scope,
@@ -73,8 +70,7 @@ impl TopicBrokerMapping {
             refresh.flight = None;
             refresh.failed = outcome.as_ref().err().cloned();
             drop(refresh);
-            // Nobody need be waiting any more.
-            let _ = sender.send(Some(outcome));
+            teller.tell(outcome);
         });
         Some(flight)
     }
@@ -100,20 +96,18 @@ impl TopicBrokerMapping {
         loop {
             let now = Instant::now();
             let flight = self.begin_refresh(entry, scope, now);
-            let mut flight = flight.ok_or(RoutingError::Closed)?;
-            match timeout_at(deadline, flight.outcome.wait_for(Option::is_some)).await {
-                Ok(Ok(outcome)) => {
-                    if let Some(outcome) = outcome.as_ref() {
-                        let is_half = flight.scope == Scope::OwnRoute && scope == Scope::Options;
-                        if !(is_half && self.asks_default_topic(outcome) && now < deadline) {
-                            return outcome.clone();
-                        }
-                        // The options are still to be followed.
+            let flight = flight.ok_or(RoutingError::Closed)?;
+            match timeout_at(deadline, flight.outcome.wait()).await {
+                Ok(Some(outcome)) => {
+                    let is_half = flight.scope == Scope::OwnRoute && scope == Scope::Options;
+                    if !(is_half && self.asks_default_topic(outcome) && now < deadline) {
+                        return outcome.clone();
                     }
+                    // The options are still to be followed.
                 }
                 // The task died with the runtime it ran on: try on this one.
-                Ok(Err(_)) if now < deadline => {}
-                Ok(Err(_)) | Err(_) => return Err(self.late(entry)),
+                Ok(None) if now < deadline => {}
+                Ok(None) | Err(_) => return Err(self.late(entry)),
             }
         }
     }

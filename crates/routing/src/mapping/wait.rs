@@ -52,9 +52,9 @@ impl TopicBrokerMapping {
             let entry = self.entry(topic, now);
             entry.touch(now);
             // Before the look at the route, so that no change after it is missed.
-            let mut told = entry.subscribe();
+            let told = entry.next_change();
             if is_ready(&entry) {
-                return Ok(entry);
+                return Ok(Arc::clone(&entry));
             }
             let outcome = if entry.asked_within(fresh, now) && !entry.is_asking() {
                 entry.refresh().failed.clone().map_or(Ok(()), Err)
@@ -63,7 +63,7 @@ impl TopicBrokerMapping {
                 asked.await.map(|_| ())
             };
             match (outcome, entry.route()) {
-                (_, Some(_)) if is_ready(&entry) => return Ok(entry),
+                (_, Some(_)) if is_ready(&entry) => return Ok(Arc::clone(&entry)),
                 (Err(RoutingError::Closed), _) => return Err(RoutingError::Closed),
                 (Err(late @ RoutingError::DeadlineExceeded { .. }), _) => {
                     // What was met before says more.
@@ -83,7 +83,7 @@ impl TopicBrokerMapping {
             tokio::select! {
                 biased;
                 () = self.shared.cancel.cancelled() => return Err(RoutingError::Closed),
-                _ = told.changed() => {}
+                () = told => {}
                 () = sleep_until(until) => {}
             }
             fresh = pause.mul_f64(FRESH);

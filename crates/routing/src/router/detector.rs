@@ -49,6 +49,7 @@ impl MessageRouter {
             tokio::pin!(pause);
             loop {
                 tokio::select! {
+                    biased;
                     () = &mut pause => break,
                     Some(ended) = questions.join_next_with_id() => {
                         let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
