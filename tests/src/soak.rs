@@ -108,7 +108,7 @@ async fn round<G: Ground>(
     let canary = Canary::start();
     let random = |lane| Random::of_input("soak lanes", plan.seed, number * 64 + lane);
     let loads = Loads::start(producers, &topic, random);
-    let lanes = (0..ground.brokers()).map(Lane::Broker);
+    let lanes = (0..ground::BROKERS).map(Lane::Broker);
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut running = Vec::new();
     for lane in lanes.chain([Lane::NameServers]) {

@@ -9,35 +9,16 @@ use crate::shell;
 /// How long, where, and with which faults.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// How many minutes; 1 unless --seconds is given.
-    #[arg(long)]
-    minutes: Option<u64>,
-    /// How many seconds, besides the minutes.
-    #[arg(long)]
-    seconds: Option<u64>,
-    /// On real brokers instead of the embedded cluster.
-    #[arg(long)]
-    apache: bool,
-    /// What the faults are drawn from; another one each time by default. It is printed.
-    #[arg(long)]
-    seed: Option<u64>,
+    /// Handed to the program: --minutes M, --seconds N, --apache, --seed S; see `cargo xtask soak -- --help`.
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTIONS"
+    )]
+    rest: Vec<String>,
 }
 
 /// By a program of the tests' package, since this one must not use the producer.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut command = program("soak");
-    let numbers = [
-        ("--minutes", options.minutes),
-        ("--seconds", options.seconds),
-        ("--seed", options.seed),
-    ];
-    for (name, number) in numbers {
-        if let Some(number) = number {
-            command.args([name, &number.to_string()]);
-        }
-    }
-    if options.apache {
-        command.arg("--apache");
-    }
-    shell::run(&mut command)
+    shell::run(program("soak").args(&options.rest))
 }

@@ -58,7 +58,7 @@ impl<T> Drop for Teller<T> {
     }
 }
 
-impl<T> Awaited<T> {
+impl<T: Send + Sync> Awaited<T> {
     /// Waits for the result; `None` if whoever was to tell it is gone.
     ///
     /// # Cancel safety
@@ -95,8 +95,9 @@ impl<T> fmt::Debug for Teller<T> {
 
 impl<T> fmt::Debug for Awaited<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_open = self.shared.result.get().is_none();
         f.debug_struct("Awaited")
-            .field("is_open", &self.is_open())
+            .field("is_open", &is_open)
             .finish()
     }
 }
@@ -104,6 +105,7 @@ impl<T> fmt::Debug for Awaited<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::task::{JoinSet, yield_now};
 
@@ -113,15 +115,20 @@ mod tests {
     async fn waiters_are_told_in_the_order_in_which_they_came() {
         let (teller, awaited) = once();
         let order = Arc::new(Mutex::new(Vec::new()));
+        let began = Arc::new(AtomicUsize::new(0));
         let mut tasks = JoinSet::new();
         for number in 0..100 {
             let (awaited, order) = (awaited.clone(), Arc::clone(&order));
+            let began = Arc::clone(&began);
             tasks.spawn(async move {
+                began.fetch_add(1, Ordering::SeqCst);
                 let result = awaited.wait().await.copied();
                 order.lock().unwrap().push((number, result));
             });
         }
-        yield_now().await;
+        while began.load(Ordering::SeqCst) < 100 {
+            yield_now().await;
+        }
         assert!(awaited.is_open());
         teller.tell("done");
         tasks.join_all().await;

@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use xtask::apache::{Cluster, ClusterSpec, Node, Permission, ReadOptions, Reader, Version};
 
+use super::ground::BROKERS;
 use super::{Ground, Kind, Lane};
 use crate::oracle::Stored;
 use crate::proxy::{Fault, FaultProxy, Mischief, ProxiedCluster, Which};
 
-const BROKERS: usize = 2;
 const QUEUES: u32 = 4;
 const SOME: Which = Which::Every(40);
 /// An orderly end takes half a minute: all else has two chances against its one.
@@ -139,15 +139,12 @@ impl Ground for Apache {
         self.proxies.name_server_addr()
     }
 
-    fn brokers(&self) -> usize {
-        BROKERS
+    fn of_brokers(&self) -> &'static [Kind] {
+        OF_BROKERS
     }
 
-    fn kinds(&self, lane: Lane) -> &'static [Kind] {
-        match lane {
-            Lane::Broker(_) => OF_BROKERS,
-            Lane::NameServers => OF_NAME_SERVERS,
-        }
+    fn of_name_servers(&self) -> &'static [Kind] {
+        OF_NAME_SERVERS
     }
 
     async fn begin(&self, lane: Lane, kind: Kind) -> Result<()> {

@@ -12,10 +12,10 @@ use rocketmq_producer_embedded::{
     Condition, EmbeddedCluster, Fault, FaultPlan, Reaction, Registration,
 };
 
+use super::ground::BROKERS;
 use super::{Ground, Kind, Lane};
 use crate::oracle::Stored;
 
-const BROKERS: usize = 2;
 const QUEUES: u16 = 4;
 const OF_BROKERS: &[Kind] = &[
     Kind::Busy,
@@ -131,15 +131,12 @@ impl Ground for Embedded {
         self.cluster.name_servers()
     }
 
-    fn brokers(&self) -> usize {
-        BROKERS
+    fn of_brokers(&self) -> &'static [Kind] {
+        OF_BROKERS
     }
 
-    fn kinds(&self, lane: Lane) -> &'static [Kind] {
-        match lane {
-            Lane::Broker(_) => OF_BROKERS,
-            Lane::NameServers => OF_NAME_SERVERS,
-        }
+    fn of_name_servers(&self) -> &'static [Kind] {
+        OF_NAME_SERVERS
     }
 
     async fn begin(&self, lane: Lane, kind: Kind) -> Result<()> {

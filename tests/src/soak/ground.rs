@@ -6,17 +6,28 @@ use async_trait::async_trait;
 use super::{Kind, Lane};
 use crate::oracle::Stored;
 
+/// How many brokers a ground has.
+pub(super) const BROKERS: usize = 2;
+
 /// A cluster that things can be done to.
 #[async_trait]
 pub trait Ground: Send + Sync + 'static {
     /// The name servers' addresses, for a producer.
     fn name_servers(&self) -> String;
 
-    /// How many brokers it has.
-    fn brokers(&self) -> usize;
+    /// What can happen to a broker.
+    fn of_brokers(&self) -> &'static [Kind];
+
+    /// What can happen to the name servers.
+    fn of_name_servers(&self) -> &'static [Kind];
 
     /// What can happen to a lane.
-    fn kinds(&self, lane: Lane) -> &'static [Kind];
+    fn kinds(&self, lane: Lane) -> &'static [Kind] {
+        match lane {
+            Lane::Broker(_) => self.of_brokers(),
+            Lane::NameServers => self.of_name_servers(),
+        }
+    }
 
     /// Lets it begin.
     async fn begin(&self, lane: Lane, kind: Kind) -> Result<()>;

@@ -17,11 +17,11 @@ impl Ground for Wrong {
         self.inside.name_servers()
     }
 
-    fn brokers(&self) -> usize {
-        self.inside.brokers()
+    fn of_brokers(&self) -> &'static [Kind] {
+        &[]
     }
 
-    fn kinds(&self, _lane: Lane) -> &'static [Kind] {
+    fn of_name_servers(&self) -> &'static [Kind] {
         &[]
     }
 
