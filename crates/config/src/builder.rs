@@ -214,7 +214,8 @@ impl Resolved {
         limits: &T::Limits,
     ) -> Result<T, ConfigError> {
         let setting = find(key);
-        let text = match self.layers.winner(key) {
+        let winner = self.layers.winner(key);
+        let text = match winner {
             Some(given) => Some(
                 given
                     .text
@@ -224,12 +225,16 @@ impl Resolved {
             None => self.template.value_of(key).or_else(|| setting?.default),
         };
         match text {
-            Some(text) => T::parse(text, limits).map_err(|refusal| match setting {
-                Some(setting) => {
-                    ConfigProblem::refused(setting, text, self.source(key), refusal).into()
-                }
-                None => unknown(key, self.source(key)).into(),
-            }),
+            Some(text) => match T::parse(text, limits) {
+                Ok(value) if winner.is_none() => Ok(value.or_substitute()),
+                Ok(value) => Ok(value),
+                Err(refusal) => Err(match setting {
+                    Some(setting) => {
+                        ConfigProblem::refused(setting, text, self.source(key), refusal).into()
+                    }
+                    None => unknown(key, self.source(key)).into(),
+                }),
+            },
             None => T::unset().ok_or_else(|| match setting {
                 Some(setting) => missing(setting).into(),
                 None => unknown(key, self.source(key)).into(),

@@ -22,11 +22,13 @@ pub use delivery::{
 };
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
-pub use options::{ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy};
+pub use options::{
+    ByteSize, CompressionType, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy,
+};
 pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;
 pub use setting::{ENVIRONMENT_PREFIX, OLD_ENVIRONMENT_PREFIX, Setting};
-pub use settings::{ProducerConfig, settings};
+pub use settings::{MAX_BODY, ProducerConfig, settings};
 pub use source::{ConfigEntry, ConfigSource};
 pub use template::{Template, UnknownTemplate};
 pub use value::SettingKind;

@@ -7,6 +7,8 @@ use crate::routing::{BrokerAvoidance, RoutingOptions, TopicCreation};
 use crate::settings::ProducerConfig;
 use crate::value::{Choice, Refusal, SettingKind, SettingValue};
 
+pub use crate::routing::remoting::message::CompressionType;
+pub(crate) use crate::routing::remoting::message::Compressor;
 pub use crate::routing::remoting::{ByteSize, HeaderEncoding};
 pub(crate) use crate::routing::remoting::{ResponseClass, ResponseCode};
 pub use crate::routing::{KeyedFailover, NameServerAddresses, RoutingStrategy};
@@ -23,6 +25,25 @@ impl Choice for RoutingStrategy {
 
 impl Choice for KeyedFailover {
     const NAMES: &'static [(&'static str, Self)] = &[("stay", Self::Stay), ("move", Self::Move)];
+}
+
+/// None leaves bodies as they are.
+impl Choice for Option<CompressionType> {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("zlib", Some(CompressionType::Zlib)),
+        ("lz4", Some(CompressionType::Lz4)),
+        ("zstd", Some(CompressionType::Zstd)),
+        ("none", None),
+    ];
+
+    fn missing_feature(self) -> Option<&'static str> {
+        let left_out = self.filter(|kind| !kind.is_available());
+        left_out.map(CompressionType::name)
+    }
+
+    fn without_feature(self) -> Self {
+        None
+    }
 }
 
 impl Choice for HeaderEncoding {
@@ -92,6 +113,13 @@ impl ProducerConfig {
             } else {
                 BrokerAvoidance::Disabled
             })
+    }
+
+    /// What compresses bodies; none if nothing does.
+    #[must_use]
+    pub fn compressor(&self) -> Option<Compressor> {
+        // One that this build lacks is refused when it is given.
+        Compressor::new(self.compress_type?, self.compress_level).ok()
     }
 
     /// The options of connections; what has no setting keeps the remoting layer's default.

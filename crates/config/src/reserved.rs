@@ -24,10 +24,6 @@ const RESERVED: &[Reserved] = &[
         feature: "batch sending",
     },
     Reserved {
-        key: "compress_*",
-        feature: "compression",
-    },
-    Reserved {
         key: "credentials*",
         feature: "request signing",
     },

@@ -8,7 +8,8 @@ use crate::builder::{ProducerConfigBuilder, Resolved};
 use crate::delivery::{DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryResponseCodes};
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
-    ByteSize, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy,
+    ByteSize, CompressionType, Compressor, HeaderEncoding, KeyedFailover, NameServerAddresses,
+    RoutingStrategy,
 };
 use crate::setting::Setting;
 use crate::source::{ConfigEntry, ConfigSource};
@@ -97,12 +98,17 @@ macro_rules! settings {
                 secret: false,
                 check: |text| {
                     let value = <$type as SettingValue>::parse(text, &$limits)?;
+                    value.check_build()?;
                     Ok(value.render().unwrap_or_default())
                 },
             },
         )+];
     };
 }
+
+/// The largest body that any setting allows: a 16 MiB frame less 256 KiB for the longest header. A body that is
+/// compressed may have so many bytes before.
+pub const MAX_BODY: ByteSize = ByteSize::kib(16_128);
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -197,11 +203,29 @@ settings! {
     allowed "true or false" = (),
     java Some("retryAnotherBrokerWhenNotStoreOK"), old true;
 
-    /// The largest body accepted. A broker has a limit of its own (maxMessageSize, 4 MiB unless changed).
+    /// The largest body that is sent, compressed or not. A broker has a limit of its own (maxMessageSize, 4 MiB unless changed).
     max_message_size: ByteSize, set by ByteSize,
     default "4 MiB",
-    allowed "1 B to 16128 KiB (a 16 MiB frame less 256 KiB for the longest header)" = ByteSize::bytes(1)..=ByteSize::kib(16_128),
+    allowed "1 B to 16128 KiB (a 16 MiB frame less 256 KiB for the longest header)" = ByteSize::bytes(1)..=MAX_BODY,
     java Some("maxMessageSize"), old true;
+
+    /// The size of body from which a message is compressed, unless that does not make it smaller. Messages of a batch are never compressed.
+    compress_msg_body_over_howmuch: ByteSize, set by ByteSize,
+    default "4 KiB",
+    allowed "0 B to 16128 KiB" = ByteSize::bytes(0)..=MAX_BODY,
+    java Some("compressMsgBodyOverHowmuch"), old true;
+
+    /// How bodies are compressed: zlib is read by every consumer, lz4 and zstd by consumers of 5.0 and later only; none leaves them as they are. Each needs the cargo feature of its name; without zlib, the default is none.
+    compress_type: Option<CompressionType>, set by Option<CompressionType>,
+    default "zlib",
+    allowed "zlib, lz4, zstd or none" = (),
+    java Some("compressType"), old false;
+
+    /// How hard zlib and zstd try, from 1, the fastest, to 9, the smallest; lz4 ignores it.
+    compress_level: u32, set by u32,
+    default "5",
+    allowed "1 to 9" = 1..=Compressor::MAX_LEVEL,
+    java Some("compressLevel"), old false;
 
     /// The part of the 32767 bytes of encoded properties that is kept free for what the broker adds.
     property_margin: ByteSize, set by ByteSize,
@@ -262,6 +286,12 @@ settings! {
     default "10000",
     allowed "1 to 1000000" = 1..=1_000_000,
     java Some("backPressureForAsyncSendNum"), old true;
+
+    /// The most one-way messages a second, evenly spaced; one beyond it waits within its own budget. 0 sets no bound.
+    oneway_rate: u32, set by u32,
+    default "0",
+    allowed "0 to 10000000" = 0..=10_000_000,
+    java None, old false;
 
     /// The most bytes of bodies and properties under way at once; a send beyond it waits within its own budget. A message larger than all of it goes alone.
     max_in_flight_bytes: ByteSize, set by ByteSize,

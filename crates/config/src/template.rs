@@ -96,6 +96,7 @@ impl Template {
                 ("send_msg_timeout", "1s"),
                 ("retry_times", "1"),
                 ("max_message_size", "2 MiB"),
+                ("compress_msg_body_over_howmuch", "1 MiB"),
                 ("async_send_semaphore", "50000"),
                 ("routing_strategy", "random"),
             ],

@@ -70,6 +70,16 @@ pub(crate) trait SettingValue: Sized {
     /// The value as text; `None` for an unset one.
     fn render(&self) -> Option<String>;
 
+    /// Whether this build can do what the value asks for.
+    fn check_build(&self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// The value in a build that cannot do what it asks for, when nobody gave it.
+    fn or_substitute(self) -> Self {
+        self
+    }
+
     /// The value when the setting is given nowhere and has no default; `None` if [`Self::REQUIRED`].
     fn unset() -> Option<Self> {
         None
@@ -242,6 +252,16 @@ impl SettingValue for Option<String> {
 pub(crate) trait Choice: Copy + PartialEq + 'static {
     /// The names, each with its value; the first name of a value is the one printed.
     const NAMES: &'static [(&'static str, Self)];
+
+    /// The cargo feature that this choice needs, if this build lacks it.
+    fn missing_feature(self) -> Option<&'static str> {
+        None
+    }
+
+    /// What stands for it where its feature is missing and nobody asked for it.
+    fn without_feature(self) -> Self {
+        self
+    }
 }
 
 impl<T: Choice> SettingValue for T {
@@ -268,6 +288,23 @@ impl<T: Choice> SettingValue for T {
             .iter()
             .find(|(_, value)| value == self)
             .map(|(name, _)| (*name).to_owned())
+    }
+
+    fn check_build(&self) -> Result<(), Refusal> {
+        let Some(feature) = self.missing_feature() else {
+            return Ok(());
+        };
+        Err(Refusal::invalid(format!(
+            "not in this build, which lacks the cargo feature {feature:?}"
+        )))
+    }
+
+    fn or_substitute(self) -> Self {
+        if self.missing_feature().is_some() {
+            self.without_feature()
+        } else {
+            self
+        }
     }
 }
 
@@ -323,6 +360,7 @@ mod tests {
         check::<crate::Template>();
         check::<crate::options::RoutingStrategy>();
         check::<crate::options::HeaderEncoding>();
+        check::<Option<crate::options::CompressionType>>();
         check::<crate::delivery::DeliveryGuarantee>();
         check::<crate::delivery::Ordered>();
         check::<crate::delivery::OrderedOnUnknown>();

@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use rocketmq_producer_config::{
-    ByteSize, ConfigSource, DeliveryGuarantee, HeaderEncoding, Ordered, OrderedOnUnknown,
-    ProducerConfig, RetryResponseCodes, RoutingStrategy, Template, create_custom_config,
-    get_config,
+    ByteSize, CompressionType, ConfigSource, DeliveryGuarantee, HeaderEncoding, Ordered,
+    OrderedOnUnknown, ProducerConfig, RetryResponseCodes, RoutingStrategy, Template,
+    create_custom_config, get_config,
 };
 
 fn config(template: Template) -> ProducerConfig {
@@ -88,6 +88,15 @@ fn what_no_template_changes_is_the_same_in_all() {
         assert_eq!(config.max_in_flight_bytes, ByteSize::mib(256));
         assert_eq!(config.broker_share.to_string(), "0.5");
         assert_eq!(config.active_detector, None);
+        let over = match template {
+            Template::HighPerformance => ByteSize::mib(1),
+            _ => ByteSize::kib(4),
+        };
+        assert_eq!(config.compress_msg_body_over_howmuch, over, "{template}");
+        #[cfg(feature = "zlib")]
+        assert_eq!(config.compress_type, Some(CompressionType::Zlib));
+        assert_eq!(config.compress_level, 5);
+        assert_eq!(config.oneway_rate, 0);
         assert_eq!(config.property_margin, ByteSize::bytes(512));
         assert_eq!(config.default_topic_queue_nums, 4);
         assert!(config.create_topic);

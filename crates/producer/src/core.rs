@@ -13,6 +13,7 @@ use tracing::{debug, info};
 
 use crate::blocking::Home;
 use crate::client_id;
+use crate::compression::Compression;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::MessageIdGenerator;
 use crate::config::routing::remoting::{ConnectionPool, Dialer, NoConsumer};
@@ -26,6 +27,7 @@ use crate::heartbeat::{HeartbeatReport, Heartbeats};
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
+use crate::pace::Pacer;
 use crate::preheat::{Preheat, PreheatReport};
 use crate::report::ShutdownReport;
 use crate::retry::RetryRules;
@@ -46,6 +48,9 @@ pub(crate) struct Core {
     pub(crate) ledger: Ledger,
     pub(crate) lanes: Lanes,
     pub(crate) retry_rules: RetryRules,
+    pub(crate) compression: Compression,
+    /// Spaces one-way messages, if they are bounded.
+    pub(crate) oneway_pace: Option<Pacer>,
     pub(crate) ids: &'static MessageIdGenerator,
     pub(crate) router: MessageRouter,
     pub(crate) registry: Arc<BrokerRegistry>,
@@ -63,7 +68,7 @@ pub(crate) struct Core {
     name_servers: ConnectionPool,
     heartbeats: Arc<Heartbeats>,
     preheat: Preheat,
-    tasks: TaskTracker,
+    pub(crate) tasks: TaskTracker,
     started: OnceCell<PreheatReport>,
     stopped: OnceCell<ShutdownReport>,
 }
@@ -143,6 +148,8 @@ impl Core {
             state: StateCell::new(),
             lanes: Lanes::new(config.ordered, config.ordered_on_unknown),
             retry_rules: RetryRules::of(&config),
+            compression: Compression::of(&config),
+            oneway_pace: Pacer::new(config.oneway_rate),
             closing: cancel.child_token(),
             ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),
             ids: MessageIdGenerator::shared(),

@@ -130,6 +130,20 @@ impl Gate {
         }
     }
 
+    /// Takes a place if there is one and nobody waits for it.
+    pub(crate) fn try_enter(&self, bytes: usize) -> Result<Pass<'_>, Refusal> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let bytes = bytes.min(self.byte_limit);
+        if self.take(bytes, WAITING) {
+            return Ok(Pass { gate: self, bytes });
+        }
+        Err(match self.state.load(SeqCst) {
+            state if state & CLOSED != 0 => Refusal::Closed,
+            state if count(state) >= self.limit => Refusal::TooMany,
+            _ => Refusal::TooLarge,
+        })
+    }
+
     /// Admits nobody from now on; those who wait are refused.
     pub(crate) fn close(&self) {
         let waiting = {

@@ -144,13 +144,7 @@ impl Lanes {
         lane: Lane,
         deadline: Instant,
     ) -> impl Future<Output = Result<Turn<'_>, Barred>> {
-        let ticket = self.table(&lane).join(&lane);
-        let turn = Turn {
-            lanes: self,
-            lane,
-            ticket,
-            doubt: AtomicBool::new(false),
-        };
+        let turn = self.line_up(lane);
         async move {
             let waiting = Waiting { turn: &turn };
             match tokio::time::timeout_at(deadline, waiting).await {
@@ -158,6 +152,30 @@ impl Lanes {
                 Ok(Err(barred)) => Err(barred),
                 Err(_) => Err(Barred::Deadline),
             }
+        }
+    }
+
+    /// Takes the turn if nobody is in the lane.
+    pub(crate) fn try_join(&self, lane: Lane) -> Result<Turn<'_>, Barred> {
+        let turn = self.line_up(lane);
+        let place = self
+            .table(&turn.lane)
+            .look(&turn.lane, turn.ticket, Waker::noop());
+        match place {
+            Place::Turn => Ok(turn),
+            Place::Waiting => Err(Barred::Deadline),
+            Place::Stopped => Err(Barred::Stopped),
+            Place::Closed => Err(Barred::Closed),
+        }
+    }
+
+    fn line_up(&self, lane: Lane) -> Turn<'_> {
+        let ticket = self.table(&lane).join(&lane);
+        Turn {
+            lanes: self,
+            lane,
+            ticket,
+            doubt: AtomicBool::new(false),
         }
     }
 

@@ -54,6 +54,12 @@ impl Visit<'_> {
         Ok(())
     }
 
+    /// Takes a place among the sends under way if nobody has to wait for it.
+    pub(crate) fn try_enter(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.pass = Some(self.ledger.gate.try_enter(bytes)?);
+        Ok(())
+    }
+
     /// Counts the outcome and gives the place back. A visit that is just dropped counts as [`Outcome::Dropped`] if it
     /// was admitted.
     pub(crate) fn end(mut self, outcome: Outcome) {

@@ -17,6 +17,10 @@ use crate::config::routing::{AsyncQueueSelector, MessageQueue, QueueSelector, Se
 pub struct SendOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) target: Target,
+    /// Whether the send fails instead of waiting for a place.
+    pub(crate) is_immediate: bool,
+    /// Whether no answer is asked for.
+    pub(crate) is_oneway: bool,
 }
 
 /// How the queue is chosen.
@@ -41,6 +45,20 @@ impl SendOptions {
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Fails instead of waiting for a place.
+    #[must_use]
+    pub(crate) const fn immediate(mut self) -> Self {
+        self.is_immediate = true;
+        self
+    }
+
+    /// Asks for no answer.
+    #[must_use]
+    pub(crate) const fn oneway(mut self) -> Self {
+        self.is_oneway = true;
         self
     }
 

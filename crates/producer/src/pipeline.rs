@@ -4,6 +4,7 @@ mod delivery;
 mod entrance;
 mod exchange;
 mod hedge;
+mod pack;
 mod parcel;
 mod place;
 
@@ -17,6 +18,7 @@ use self::delivery::{Delivered, Delivery};
 use self::exchange::{OneWay, Stored, TwoWay};
 use self::parcel::{Errand, Parcel, Stamp};
 use crate::attempt::Attempt;
+use crate::compression::Packed;
 use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::remoting::{Delivery as Certainty, Message};
 use crate::config::routing::{KeyedFailover, MessageQueue, RoutingStrategy};
@@ -40,12 +42,17 @@ impl Core {
         options: &SendOptions,
     ) -> Result<SendReceipt, SendError> {
         let call = Call::new(self, message, options);
-        let (pledge, stamp, bound) = call.admit().await?.split();
-        let parcel = call.parcel(stamp);
+        let admitted = call.admit().await?;
+        let packed = match call.pack().await {
+            Ok(packed) => packed,
+            Err(cause) => return Err(call.unpacked(admitted, cause)),
+        };
+        let (pledge, stamp, bound) = admitted.split();
+        let parcel = call.parcel(packed.as_deref(), stamp);
         let mut delivery = Delivery::<TwoWay>::new(call.errand(), parcel, bound);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.receipt(stamp, delivered)),
-            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
+            Ok(delivered) => Ok(call.receipt(delivery.stamp(), delivered)),
+            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
         };
         pledge.end(match &outcome {
             Ok(_) => Outcome::Acked,
@@ -61,12 +68,17 @@ impl Core {
         options: &SendOptions,
     ) -> Result<MessageId, SendError> {
         let call = Call::new(self, message, options);
-        let (pledge, stamp, bound) = call.admit().await?.split();
-        let parcel = call.parcel(stamp);
+        let admitted = call.admit().await?;
+        let packed = match call.pack().await {
+            Ok(packed) => packed,
+            Err(cause) => return Err(call.unpacked(admitted, cause)),
+        };
+        let (pledge, stamp, bound) = admitted.split();
+        let parcel = call.parcel(packed.as_deref(), stamp);
         let mut delivery = Delivery::<OneWay>::new(call.errand(), parcel, bound);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.written(stamp, &delivered)),
-            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
+            Ok(delivered) => Ok(call.written(delivery.stamp(), &delivered)),
+            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
         };
         pledge.end(match &outcome {
             Ok(_) => Outcome::OnewayWritten,
@@ -146,8 +158,17 @@ impl<'a> Call<'a> {
     }
 
     /// How the message travels.
-    fn parcel(self, stamp: Stamp) -> Parcel<'a> {
-        Parcel::single(self.message, self.message.body(), stamp)
+    fn parcel<'b>(self, packed: Option<&'b Packed>, stamp: Stamp) -> Parcel<'b>
+    where
+        'a: 'b,
+    {
+        let Some(packed) = packed else {
+            return Parcel::single(self.message, self.message.body(), stamp);
+        };
+        Parcel {
+            sys_flag: packed.sys_flag,
+            ..Parcel::single(self.message, &packed.body, stamp)
+        }
     }
 
     /// What is to be done with the parcel.

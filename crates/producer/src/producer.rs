@@ -135,9 +135,45 @@ impl Producer {
         self.core.send(&message, &options).await
     }
 
+    /// Sends a message if there is a place for it now, and waits for the broker's receipt.
+    ///
+    /// It never waits for a place: not among the sends under way, not at the one broker that the message is bound to,
+    /// not for its turn among ordered messages. What it waits for is the route, if the topic's is not known yet, a large
+    /// body's compression, and the answer with what that takes: connecting, retries and pauses, all within the budget.
+    ///
+    /// # Errors
+    /// [`ErrorKind::QueueFull`](crate::ErrorKind::QueueFull) at once, not sent, if there is no place; otherwise as
+    /// [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    /// Dropped before its first poll, nothing is sent. Dropped later, the message may be stored, and nobody learns of
+    /// it.
+    pub async fn try_send(&self, message: Message) -> Result<SendReceipt, SendError> {
+        let options = SendOptions::default().immediate();
+        self.core.send(&message, &options).await
+    }
+
+    /// As [`try_send`](Self::try_send), with options of its own.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    ///
+    /// # Cancel safety
+    /// As [`try_send`](Self::try_send).
+    pub async fn try_send_with(
+        &self,
+        message: Message,
+        options: SendOptions,
+    ) -> Result<SendReceipt, SendError> {
+        self.core.send(&message, &options.immediate()).await
+    }
+
     /// Sends a message without asking for an answer; done when its last byte was handed to the
     /// operating system. Whether a broker stored it cannot be known: a broker under load drops
-    /// one-way messages without a word.
+    /// one-way messages without a word. The setting `oneway_rate` bounds how many go out a second.
+    ///
+    /// It holds a place among the sends under way until it is written, and fails where it can be known that nothing
+    /// will be stored: no route, no connection, a connection that breaks before the last byte is taken.
     ///
     /// # Errors
     /// A [`SendError`] if the message was not written whole.
@@ -145,7 +181,7 @@ impl Producer {
     /// # Cancel safety
     /// As [`send`](Self::send).
     pub async fn send_oneway(&self, message: Message) -> Result<MessageId, SendError> {
-        let options = SendOptions::default();
+        let options = SendOptions::default().oneway();
         self.core.send_oneway(&message, &options).await
     }
 
@@ -161,6 +197,7 @@ impl Producer {
         message: Message,
         options: SendOptions,
     ) -> Result<MessageId, SendError> {
+        let options = options.oneway();
         self.core.send_oneway(&message, &options).await
     }
 

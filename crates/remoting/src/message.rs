@@ -1,6 +1,7 @@
 //! [`Message`]: what a caller sends, checked as it is built.
 
 mod clock;
+pub mod compression;
 pub mod id;
 pub mod properties;
 pub mod property;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 pub use clock::{SystemClock, WallClock};
+pub use compression::{CompressionError, CompressionType, Compressor};
 pub use id::{MessageId, MessageIdGenerator, OffsetMessageId, OffsetMessageIdError};
 pub use properties::Properties;
 pub use property::PropertyError;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ErrorKind;
+use crate::config::routing::remoting::message::CompressionError;
 use crate::config::routing::remoting::{
     ConnectError, ConnectFailure, Delivery, FrameError, MessageError, RequestError, RequestFailure,
     ResponseClass, ResponseCode,
@@ -33,14 +34,18 @@ pub enum SendFailure {
         #[source]
         cause: ConnectError,
     },
+    /// The body could not be compressed.
+    #[error("body cannot be compressed")]
+    Compression(#[source] CompressionError),
     /// The broker could not be dialled.
     #[error("broker cannot be reached")]
     Connect(#[source] ConnectError),
     /// The deadline passed before an attempt could begin.
     #[error("deadline passed before the next attempt")]
     Deadline,
-    /// The deadline passed while an earlier message of the same key or queue was under way (setting `ordered`).
-    #[error("deadline passed while an earlier message of {0} was under way")]
+    /// An earlier message of the same key or queue was under way (setting `ordered`) until the deadline, or when a send
+    /// that does not wait was called.
+    #[error("an earlier message of {0} was still under way")]
     LaneBusy(Lane),
     /// The outcome of an earlier message of the same key or queue is unknown, and nothing is sent after it (settings
     /// `ordered` and `ordered_on_unknown`) until [`Producer::resume_lane`](crate::Producer::resume_lane).
@@ -53,8 +58,8 @@ pub enum SendFailure {
     /// stored the message too.
     #[error("let go, since another attempt was answered first")]
     Overtaken,
-    /// No place among the sends under way became free before the deadline.
-    #[error("{limit} {bound} are under way already")]
+    /// No place became free before the deadline, or there was none for a send that does not wait.
+    #[error("{limit} {bound} {} already", bound.what_they_do())]
     QueueFull {
         /// Which bound it is.
         bound: FullBound,
@@ -92,6 +97,8 @@ pub enum FullBound {
     BrokerShare,
     /// The setting `max_in_flight_bytes`.
     Bytes,
+    /// The setting `oneway_rate`.
+    OnewayRate,
     /// The setting `async_send_semaphore`.
     Sends,
 }
@@ -101,8 +108,18 @@ impl fmt::Display for FullBound {
         f.write_str(match self {
             Self::BrokerShare => "sends, or bytes in proportion, at the message's broker",
             Self::Bytes => "bytes",
+            Self::OnewayRate => "one-way messages a second",
             Self::Sends => "sends",
         })
+    }
+}
+
+impl FullBound {
+    const fn what_they_do(self) -> &'static str {
+        match self {
+            Self::OnewayRate => "go out",
+            _ => "are under way",
+        }
     }
 }
 
@@ -131,16 +148,16 @@ impl SendFailure {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Answer(_) => ErrorKind::Serialization,
-            Self::Blocking(BlockingFailure::Stalled)
-            | Self::Deadline
-            | Self::LaneBusy(_)
-            | Self::Overtaken => ErrorKind::Timeout,
+            Self::Blocking(BlockingFailure::Stalled) | Self::Deadline | Self::Overtaken => {
+                ErrorKind::Timeout
+            }
             Self::LaneStopped(_) => ErrorKind::LaneStopped,
             Self::Blocking(BlockingFailure::WouldDeadlock) => ErrorKind::Blocking,
             Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
             Self::BrokerAway { .. } | Self::Connect(_) => ErrorKind::BrokerNotAvailable,
+            Self::Compression(_) => ErrorKind::Compression,
             Self::Message(_) => ErrorKind::MessageValidation,
-            Self::QueueFull { .. } => ErrorKind::QueueFull,
+            Self::LaneBusy(_) | Self::QueueFull { .. } => ErrorKind::QueueFull,
             Self::Refused { .. } => ErrorKind::MessageSend,
             Self::Request(error) => match error.failure() {
                 RequestFailure::DeadlineExceeded | RequestFailure::WriteBufferFull => {
@@ -178,6 +195,7 @@ impl SendFailure {
             Self::Request(error) => error.delivery(),
             Self::Blocking(_)
             | Self::BrokerAway { .. }
+            | Self::Compression(_)
             | Self::Connect(_)
             | Self::Deadline
             | Self::LaneBusy(_)
@@ -225,6 +243,9 @@ impl SendFailure {
                      reachable from here"
                 }
             },
+            Self::Compression(_) => {
+                "send it with compress_type none, and report what the codec says"
+            }
             Self::Deadline | Self::Overtaken | Self::Request(_) => {
                 "see the attempts for where the time went; a longer send_msg_timeout gives \
                  retries their turn"
@@ -242,6 +263,9 @@ impl SendFailure {
                 }
                 FullBound::BrokerShare => {
                     "this broker is slow while others are not: see its health, or raise broker_share"
+                }
+                FullBound::OnewayRate => {
+                    "slow down, or raise oneway_rate if brokers store what they get"
                 }
                 FullBound::Sends => {
                     "slow down, or raise async_send_semaphore if brokers can take more"

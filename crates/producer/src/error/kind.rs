@@ -12,6 +12,8 @@ pub enum ErrorKind {
     BrokerNotAvailable,
     /// A blocking call was made where it cannot work (`ProducerStateError`).
     Blocking,
+    /// The body could not be compressed (`CompressionError`).
+    Compression,
     /// The outcome of an earlier message of the same key or queue is unknown, and order is asked for
     /// (`QueueNotAvailableError`).
     LaneStopped,
@@ -23,8 +25,8 @@ pub enum ErrorKind {
     NameServer,
     /// The producer is not started, is shutting down, or is shut down (`ProducerStateError`).
     NotRunning,
-    /// As many sends as allowed are under way, and none ended before the deadline
-    /// (`TimeoutError`).
+    /// As many sends as allowed are under way, in all, at the message's broker or of its key, and none ended before the
+    /// deadline (`TimeoutError`).
     QueueFull,
     /// The topic has no queue that can be written to, or not the one asked for
     /// (`QueueNotAvailableError`).
@@ -59,6 +61,7 @@ impl ErrorKind {
             Self::NameServer => 4001,
             Self::QueueFull | Self::Timeout => 5002,
             Self::RetryExhausted => 5003,
+            Self::Compression => 6001,
             Self::Serialization => 6002,
         }
     }
@@ -67,6 +70,7 @@ impl ErrorKind {
         match self {
             Self::Blocking => "blocking call where it cannot work",
             Self::BrokerNotAvailable => "broker not available",
+            Self::Compression => "body cannot be compressed",
             Self::LaneStopped => "an earlier message of its key or queue is in doubt",
             Self::MessageSend => "broker refused the message",
             Self::MessageValidation => "invalid message",

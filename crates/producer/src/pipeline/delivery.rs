@@ -10,7 +10,7 @@ use tracing::debug;
 use super::entrance::{Bound, Held};
 use super::exchange::Exchange;
 use super::hedge::Hedged;
-use super::parcel::{Errand, Parcel};
+use super::parcel::{Errand, Parcel, Stamp};
 use super::place::{Places, Return, Step};
 use crate::attempt::Attempt;
 use crate::blame::incident;
@@ -70,6 +70,11 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         }
     }
 
+    /// What the parcel is marked with.
+    pub(super) const fn stamp(&self) -> Stamp {
+        self.parcel.stamp
+    }
+
     /// Attempts until the message is delivered; else why not, and what was tried. `turn` learns before each await
     /// whether the message is in doubt.
     pub(super) async fn run(
@@ -95,8 +100,10 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         cause: &mut SendFailure,
     ) -> Option<(Routing, X::Answer, Attempt)> {
         let core = self.errand.core;
-        let mut places = match self.bound.take().map(|bound| *bound) {
-            Some(Bound { places, held }) => {
+        let mut places = match self.bound.take() {
+            Some(bound) => {
+                // Unboxed here, and not before the await of the other arm, in whose future it would lie.
+                let Bound { places, held } = *bound;
                 self.held = Some(held);
                 places
             }

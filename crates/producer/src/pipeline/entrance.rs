@@ -15,6 +15,7 @@ use crate::lanes::{Barred, Lane, Turn};
 use crate::ledger::Visit;
 use crate::lifecycle::State;
 use crate::outcome::Outcome;
+use crate::pace::Pacer;
 
 /// A message that was taken, with all that it holds until its outcome.
 pub(super) struct Admitted<'a> {
@@ -102,8 +103,9 @@ impl<'a> Call<'a> {
         if state != State::Running {
             return Err(SendFailure::State(state));
         }
+        let max_body = core.compression.limit(self.message.body().len());
         self.message
-            .check_limits(config.max_message_size, config.property_margin.as_usize())
+            .check_limits(max_body, config.property_margin.as_usize())
             .map_err(SendFailure::Message)
     }
 
@@ -112,6 +114,9 @@ impl<'a> Call<'a> {
         visit: &mut Visit<'a>,
     ) -> Result<(Option<Turn<'a>>, Option<Box<Bound<'a>>>), SendFailure> {
         let mut turn = None;
+        if let Some(pace) = self.pace() {
+            Box::pin(self.keep_pace(pace)).await?;
+        }
         // Before anything else is waited for, so that sends line up in the order of their calls.
         if let Some(lane) = self.key_lane() {
             turn = Some(Box::pin(self.take_turn(lane)).await?);
@@ -124,9 +129,32 @@ impl<'a> Call<'a> {
         } else {
             None
         };
-        let entered = visit.enter(self.bytes(), self.start_by()).await;
+        let entered = if self.options.is_immediate {
+            visit.try_enter(self.bytes())
+        } else {
+            visit.enter(self.bytes(), self.start_by()).await
+        };
         entered.map_err(|refusal| self.refused(refusal))?;
         Ok((turn, bound))
+    }
+
+    /// What spaces it from others, if anything does.
+    fn pace(self) -> Option<&'a Pacer> {
+        let pace = self.core.oneway_pace.as_ref();
+        pace.filter(|_| self.options.is_oneway)
+    }
+
+    /// Waits until it may go out without exceeding the rate.
+    async fn keep_pace(self, pace: &Pacer) -> Result<(), SendFailure> {
+        let core = self.core;
+        match Cut::until(self.start_by(), &core.closing, pace.turn()).await {
+            Ok(()) => Ok(()),
+            Err(Cut::Cancelled) => Err(SendFailure::State(core.state.get())),
+            Err(Cut::Deadline) => Err(SendFailure::QueueFull {
+                bound: FullBound::OnewayRate,
+                limit: u64::from(core.config.oneway_rate),
+            }),
+        }
     }
 
     /// The lane of the message's key, if such are to be kept in order.
@@ -141,7 +169,11 @@ impl<'a> Call<'a> {
     /// Lines up in a lane.
     async fn take_turn(self, lane: Lane) -> Result<Turn<'a>, SendFailure> {
         let core = self.core;
-        let turn = core.lanes.join(lane.clone(), self.start_by()).await;
+        let turn = if self.options.is_immediate {
+            core.lanes.try_join(lane.clone())
+        } else {
+            core.lanes.join(lane.clone(), self.start_by()).await
+        };
         turn.map_err(|barred| match barred {
             Barred::Closed => SendFailure::State(core.state.get()),
             Barred::Deadline => SendFailure::LaneBusy(lane),
@@ -176,7 +208,12 @@ impl<'a> Call<'a> {
                 return Ok(Held::new(&routing, occupancy));
             }
             let (core, room) = (self.core, routing.room());
-            match Cut::until(self.start_by(), &core.closing, room).await {
+            let waited = if self.options.is_immediate {
+                Err(Cut::Deadline)
+            } else {
+                Cut::until(self.start_by(), &core.closing, room).await
+            };
+            match waited {
                 Ok(()) => {}
                 Err(Cut::Cancelled) => return Err(SendFailure::State(core.state.get())),
                 Err(Cut::Deadline) => {

@@ -81,7 +81,7 @@ async fn a_later_message_is_not_written_and_holds_no_place_before_the_earlier_ou
         matches!(error.cause(), SendFailure::LaneBusy(_)),
         "{error:?}"
     );
-    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::QueueFull);
     assert_eq!(error.delivery(), Delivery::NotSent);
     assert!(error.attempts().is_empty());
     let waiting: Vec<_> = (0..5)
