@@ -2,6 +2,7 @@
 //! can be told apart.
 
 mod book;
+pub mod breaking;
 pub mod faults;
 pub mod fuzz;
 pub mod oracle;

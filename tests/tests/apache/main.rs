@@ -19,6 +19,7 @@ mod load;
 mod order;
 mod preheat;
 mod presence;
+mod promises;
 mod properties;
 mod routing;
 mod sends;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use bytes::Bytes;
-use rocketmq_producer::{Producer, SendError, SendOptions, SendReceipt};
+use rocketmq_producer::config::{Ordered, OrderedOnUnknown};
+use rocketmq_producer::{Message, Producer, SendError, SendOptions, SendReceipt};
 use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
 use rocketmq_producer_tests::payload::noise;
-use rocketmq_producer_tests::peer::{HungAddress, Peer, Reply};
+use rocketmq_producer_tests::peer::{HungAddress, Peer, Reply, closed_address};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,7 +32,20 @@ async fn attack(what: &str, producer: &Producer, sends: u64, size: usize) -> Res
             _ => message,
         })
     });
-    let messages = messages.collect::<Result<Vec<_>>>()?;
+    attack_with(what, producer, messages.collect::<Result<_>>()?).await
+}
+
+/// The same, with so many keys: each message has one.
+async fn attack_keyed(what: &str, producer: &Producer, sends: u64, keys: u64) -> Result<usize> {
+    let messages = (0..sends).map(|seed| {
+        let message = message(noise(seed, 100))?;
+        Ok(message.with_sharding_key(&format!("key-{}", seed % keys))?)
+    });
+    attack_with(what, producer, messages.collect::<Result<_>>()?).await
+}
+
+async fn attack_with(what: &str, producer: &Producer, messages: Vec<Message>) -> Result<usize> {
+    let sends = messages.len();
     let canary = Canary::start();
     let mut under_way: JoinSet<Result<(Outcome, Duration)>> = JoinSet::new();
     for message in messages {
@@ -120,6 +134,60 @@ async fn with_every_place_taken() -> Result<()> {
     let producer = producer(&name_server.address(), change).await?;
     assert_eq!(attack("full", &producer, 200, 100).await?, 200);
     assert!(silent.sends() <= 3 * 3, "{}", silent.sends());
+    Ok(())
+}
+
+/// A keyed send has nowhere else to go: it waits for its broker's return.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_key_whose_broker_cannot_be_dialled() -> Result<()> {
+    let well = Peer::broker(|_, _| Reply::receipt()).await?;
+    let away = closed_address()?;
+    let name_server = Peer::name_server(&[(A, &away), (B, &well.address())]).await?;
+    let producer = producer(&name_server.address(), |settings| settings).await?;
+    // Once nobody knows yet that it is away, and once it is waited for from the beginning.
+    for round in ["unknown", "known"] {
+        let failed = attack_keyed(round, &producer, 200, 200).await?;
+        assert!((1..200).contains(&failed), "{round}: {failed} of 200");
+    }
+    Ok(())
+}
+
+/// Behind the message of its key that has the turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_key_whose_lane_is_busy() -> Result<()> {
+    for on_unknown in [OrderedOnUnknown::Continue, OrderedOnUnknown::Stop] {
+        let silent = Peer::broker(|_, _| Reply::Silence).await?;
+        let name_server = Peer::name_server(&[(A, &silent.address())]).await?;
+        let producer = producer(&name_server.address(), |settings| {
+            settings
+                .ordered(Ordered::Key)
+                .ordered_on_unknown(on_unknown)
+        })
+        .await?;
+        assert_eq!(attack_keyed("lanes", &producer, 200, 5).await?, 200);
+        // What is left of them is that they are stopped.
+        let stats = producer.stats();
+        assert_eq!(stats.lanes, stats.stopped_lanes);
+        let stops = on_unknown == OrderedOnUnknown::Stop;
+        assert_eq!(stats.stopped_lanes, if stops { 5 } else { 0 });
+    }
+    Ok(())
+}
+
+/// For room at its broker, which may hold only its share, while another broker is well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_key_whose_broker_has_its_share() -> Result<()> {
+    let silent = Peer::broker(|_, _| Reply::Silence).await?;
+    let well = Peer::broker(|_, _| Reply::receipt()).await?;
+    let brokers = [(A, &*silent.address()), (B, &*well.address())];
+    let name_server = Peer::name_server(&brokers).await?;
+    let producer = producer(&name_server.address(), |settings| {
+        settings.async_send_semaphore(16).broker_share(0.25)
+    })
+    .await?;
+    let failed = attack_keyed("share", &producer, 200, 200).await?;
+    assert!((1..200).contains(&failed), "{failed} of 200");
+    assert!(well.sends() as usize >= 200 - failed);
     Ok(())
 }
 

@@ -6,10 +6,10 @@ use std::sync::{Once, OnceLock};
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
-use rocketmq_producer::SendOptions;
 use rocketmq_producer::remoting::{
     HeaderEncoding, MAX_FRAME_LENGTH, RemotingCommand, ResponseCode,
 };
+use rocketmq_producer::{Producer, SendOptions};
 use rocketmq_producer_tests::fuzz::random::Random;
 use rocketmq_producer_tests::peer::{Peer, Reply, is_send, route};
 use tokio::task::JoinSet;
@@ -120,6 +120,19 @@ async fn mad(seed: u64, well: &Arc<AtomicBool>, good: Option<Bytes>) -> Result<P
     .await
 }
 
+/// Servers that are well again are used again, and nothing has panicked.
+async fn is_well_again(producer: &Producer, well: &AtomicBool, panicked: usize) -> Result<()> {
+    well.store(true, Ordering::SeqCst);
+    let recovered = async {
+        while producer.send(message("x")?).await.is_err() {}
+        anyhow::Ok(())
+    };
+    soon("the first send after it", recovered).await??;
+    producer.shutdown(PATIENT).await;
+    assert_eq!(panics().load(Ordering::SeqCst), panicked);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_bytes_of_a_broker_can_panic_or_hang() -> Result<()> {
     let panicked = panics().load(Ordering::SeqCst);
@@ -148,15 +161,8 @@ async fn no_bytes_of_a_broker_can_panic_or_hang() -> Result<()> {
             sent??;
         }
         assert_eq!(producer.stats().under_way, 0);
-        well.store(true, Ordering::SeqCst);
-        let recovered = async {
-            while producer.send(message("x")?).await.is_err() {}
-            anyhow::Ok(())
-        };
-        soon("the first send after it", recovered).await??;
-        producer.shutdown(PATIENT).await;
+        is_well_again(&producer, &well, panicked).await?;
     }
-    assert_eq!(panics().load(Ordering::SeqCst), panicked);
     Ok(())
 }
 
@@ -176,15 +182,8 @@ async fn no_bytes_of_a_name_server_can_panic_or_hang() -> Result<()> {
             let send = producer.send_with(message, options);
             let _ = soon("a send with a mad name server", send).await?;
         }
-        well.store(true, Ordering::SeqCst);
-        let recovered = async {
-            while producer.send(message("x")?).await.is_err() {}
-            anyhow::Ok(())
-        };
-        soon("the first send after it", recovered).await??;
-        producer.shutdown(PATIENT).await;
+        is_well_again(&producer, &well, panicked).await?;
     }
-    assert_eq!(panics().load(Ordering::SeqCst), panicked);
     Ok(())
 }
 

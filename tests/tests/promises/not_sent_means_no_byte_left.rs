@@ -1,10 +1,7 @@
 //! A message that is said not to be sent has left no trace on any wire.
 
 use std::collections::HashSet;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context as Poller, Poll};
 
 use anyhow::{Context, Result};
 use bytes::{Buf, Bytes};
@@ -12,10 +9,11 @@ use rocketmq_producer::remoting::{
     Connection, ConnectionOptions, NoConsumer, NoFields, RequestCode,
 };
 use rocketmq_producer::{Delivery, Producer, SendError, SendFailure, SendReceipt};
+use rocketmq_producer_tests::breaking::BreakingStream;
 use rocketmq_producer_tests::fuzz::random::Random;
 use rocketmq_producer_tests::payload::noise;
 use rocketmq_producer_tests::peer::{HungAddress, Peer, closed_address};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,68 +21,13 @@ use tokio::time::Instant;
 
 use crate::support::{A, PATIENT, message, millis, producer, random};
 
-/// A stream that takes a random number of bytes at a time, keeps them, and breaks after some.
-struct Recording {
-    random: Random,
-    left: usize,
-    taken: Arc<Mutex<Vec<u8>>>,
-}
-
-impl AsyncRead for Recording {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Poller<'_>,
-        _: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for Recording {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Poller<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.left == 0 {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if self.random.one_in(4) {
-            // A full socket, for a moment.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let most = bytes.len().min(self.left);
-        let taken = 1 + self.random.below(most);
-        let taken = taken.min(most);
-        self.left -= taken;
-        self.taken
-            .lock()
-            .unwrap()
-            .extend_from_slice(&bytes[..taken]);
-        Poll::Ready(Ok(taken))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Poller<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Poller<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn of_a_request_that_was_not_sent_the_stream_took_no_byte() -> Result<()> {
     const REQUESTS: usize = 20;
     for seed in 0..300 {
         let mut random = random("not sent", seed);
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let stream = Recording {
-            left: random.below(3000),
-            random: random.clone(),
-            taken: Arc::clone(&taken),
-        };
+        let stream = BreakingStream::after(random.below(3000)).in_pieces(random.clone());
+        let taken = stream.taken();
         let options = ConnectionOptions::new();
         let (connection, driver) =
             Connection::new(stream, Arc::from("peer"), &options, Arc::new(NoConsumer));
@@ -110,7 +53,7 @@ async fn of_a_request_that_was_not_sent_the_stream_took_no_byte() -> Result<()> 
                 not_sent.insert(number);
             }
         }
-        let taken = taken.lock().unwrap().clone();
+        let taken = taken.bytes();
         let begun = frames_begun(&taken);
         assert!(
             not_sent.len() <= REQUESTS - begun,

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
+use rocketmq_producer::config::Ordered;
 use rocketmq_producer::remoting::protocol::TopicRouteData;
 use rocketmq_producer::remoting::{
     ByteSize, ConnectFailure, Connection, ConnectionOptions, ConnectionPool, NoConsumer, NoFields,
     RequestCode, RequestFailure,
 };
+use rocketmq_producer::routing::HealthEventsError;
 use rocketmq_producer::{Delivery, ErrorKind, SendOptions};
 use rocketmq_producer_tests::peer::{Peer, Reply, closed_address, route};
 use tokio::io::AsyncReadExt;
@@ -17,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::support::{A, B, PATIENT, message, millis, producer, soon};
+use crate::support::{A, B, Canary, PATIENT, message, millis, producer, soon};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sends_under_way() -> Result<()> {
@@ -48,6 +50,116 @@ async fn sends_under_way() -> Result<()> {
     assert_eq!(silent.sends(), u64::from(LIMIT));
     holders.shutdown().await;
     assert_eq!(producer.stats().under_way, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_under_way() -> Result<()> {
+    const SIZE: usize = 10_000;
+    const LIMIT: u64 = 64;
+    let silent = Peer::broker(|_, _| Reply::Silence).await?;
+    let name_server = Peer::name_server(&[(A, &silent.address())]).await?;
+    let producer = producer(&name_server.address(), |settings| {
+        settings
+            .max_in_flight_bytes(ByteSize::kib(LIMIT))
+            .retry_times(0)
+    })
+    .await?;
+    let most = LIMIT * 1024;
+    let mut sends = JoinSet::new();
+    for _ in 0..50 {
+        let producer = producer.clone();
+        sends.spawn(async move {
+            let options = SendOptions::new().timeout(millis(500));
+            anyhow::Ok(producer.send_with(message(vec![7; SIZE])?, options).await)
+        });
+    }
+    let (mut full, mut ended) = (0, 0);
+    while let Some(outcome) = sends.join_next().await {
+        assert!(producer.stats().bytes_under_way <= most);
+        let error = outcome??.err().context("nobody answers")?;
+        full += usize::from(error.kind() == ErrorKind::QueueFull);
+        ended += 1;
+    }
+    assert!(
+        (ended - full) * SIZE <= usize::try_from(most)?,
+        "{full} of {ended} found no room"
+    );
+    assert_eq!(silent.sends() as usize, ended - full);
+    assert_eq!(producer.stats().bytes_under_way, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pauses_between_attempts_at_one_broker() -> Result<()> {
+    const TIMES: u32 = 12;
+    let longest = millis(10);
+    let busy = Peer::broker(|_, _| Reply::answer(2, "[OVERLOAD]")).await?;
+    let name_server = Peer::name_server(&[(A, &busy.address())]).await?;
+    let producer = producer(&name_server.address(), |settings| {
+        settings
+            .retry_times(TIMES)
+            .retry_pause(millis(8))
+            .retry_pause_max(longest)
+            .send_msg_timeout(PATIENT)
+    })
+    .await?;
+    // Doubled each time, the last alone would be 16 seconds.
+    let canary = Canary::start();
+    let took = producer.send(message("x")?).await.unwrap_err().elapsed();
+    let late = canary.worst().await?;
+    let most = (longest + late + millis(20)) * TIMES;
+    assert!(took <= most, "{took:?}, more than {most:?}");
+    // No less than the lower half of each either.
+    assert!(took >= millis(4) * TIMES, "{took:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lanes_of_ordered_messages() -> Result<()> {
+    const KEYS: usize = 2000;
+    let broker = Peer::broker(|_, _| Reply::receipt()).await?;
+    let name_server = Peer::name_server(&[(A, &broker.address())]).await?;
+    let producer = producer(&name_server.address(), |settings| {
+        settings.ordered(Ordered::Key).async_send_semaphore(64)
+    })
+    .await?;
+    let mut sends = JoinSet::new();
+    for key in 0..KEYS {
+        let message = message("x")?.with_sharding_key(&format!("key-{key}"))?;
+        let producer = producer.clone();
+        sends.spawn(async move { producer.send(message).await });
+    }
+    while let Some(receipt) = sends.join_next().await {
+        receipt??;
+        // One for each key that has a send in it.
+        assert!(producer.stats().lanes <= sends.len());
+    }
+    let stats = producer.stats();
+    assert_eq!((stats.lanes, stats.stopped_lanes), (0, 0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_events_of_a_slow_reader() -> Result<()> {
+    const KEPT: u64 = 256;
+    const ROUNDS: u64 = 500;
+    let broker = Peer::broker(|_, _| Reply::receipt()).await?;
+    let name_server = Peer::name_server(&[(A, &broker.address())]).await?;
+    let producer = producer(&name_server.address(), |settings| settings).await?;
+    producer.send(message("x")?).await?;
+    let mut events = producer.health_events();
+    for _ in 0..ROUNDS {
+        assert!(producer.router().suspend_broker(A, Instant::now()));
+        assert!(producer.router().resume_broker(A, Instant::now()));
+    }
+    let lost = events.try_next().err().context("it fell behind")?;
+    assert_eq!(lost, HealthEventsError::Lagged(2 * ROUNDS - KEPT));
+    let mut kept = 0;
+    while events.try_next()?.is_some() {
+        kept += 1;
+    }
+    assert_eq!(kept, KEPT);
     Ok(())
 }
 

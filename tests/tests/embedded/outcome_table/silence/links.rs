@@ -1,9 +1,6 @@
 //! Failures that only show below the producer: a connection over a pipe, or a pool.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Poller, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,8 +10,9 @@ use rocketmq_producer::remoting::{
     ByteSize, Connection, ConnectionOptions, ConnectionPool, HeaderEncoding, NoConsumer, NoFields,
     RemotingCommand, RequestCode, RequestError, ResponseCode,
 };
+use rocketmq_producer_tests::breaking::BreakingStream;
 use rocketmq_producer_tests::peer::{HungAddress, closed_address};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -121,44 +119,8 @@ pub(super) async fn closed_here(had_left: bool) -> Result<Seen> {
     failure(if had_left { first } else { second }).await
 }
 
-/// A stream that takes so many bytes and is then reset.
-struct Breaking(usize);
-
-impl AsyncRead for Breaking {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Poller<'_>,
-        _: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for Breaking {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Poller<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.0 == 0 {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        let taken = self.0.min(bytes.len());
-        self.0 -= taken;
-        Poll::Ready(Ok(taken))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Poller<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Poller<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 pub(super) async fn reset(had_left: bool) -> Result<Seen> {
-    let stream = Breaking(usize::from(had_left));
+    let stream = BreakingStream::after(usize::from(had_left));
     let (connection, _task) = connect(stream, ConnectionOptions::new());
     failure(request(&connection, Bytes::new(), Instant::now() + PATIENT)).await
 }
