@@ -1,263 +1,403 @@
-//! `cargo xtask bench`: speed and cost of the producer, as its own `bench` command measures them,
-//! beside the floor, a bare socket loop, all in one interleaved run.
+//! `cargo xtask bench`: speed and cost of the producer beside the floor, a bare socket loop, and beside the clients of
+//! other projects, all in one interleaved run.
 
+mod capture;
+mod clients;
 mod floor;
-mod table;
+mod goals;
+mod machine;
+mod peers;
+mod pictures;
+mod plan;
+mod plots;
+mod progress;
+mod report;
+mod sample;
+mod targets;
 
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde::Deserialize;
-use xtask::apache::{Availability, Cluster, ClusterSpec, Permission, PortBlock, Version, ask};
-use xtask::process::{Process, tail};
-use xtask::{paths, wait};
+use xtask::apache::{Availability, Version};
+use xtask::paths;
 
-use self::floor::Floor;
+use self::clients::{Clients, Rate};
+use self::machine::Machine;
+use self::peers::Peers;
+use self::plan::{Plan, TAIL_SECONDS};
+use self::progress::Progress;
+use self::report::Report;
+use self::sample::{Cell, Client, RunResult, Sample, Samples, Work};
+use self::targets::{Choice, Kind, Target};
 use crate::shell;
-
-const TOPIC: &str = "bench";
-const BODY: &str = "256";
 
 /// What to measure.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Rounds over all cases, interleaved; the table shows medians and the spread.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// A tenth of the messages: a look, not a measurement.
-    #[arg(long)]
+    /// 256 B, 64 and 1024 in flight, one round: some minutes, a look and no measurement.
+    #[arg(long, conflicts_with_all = ["full", "headers"])]
     quick: bool,
-    /// Leave the real broker out.
+    /// Everything, three rounds, about half an hour; the default.
     #[arg(long)]
-    embedded_only: bool,
-    /// Measure each case with binary and with JSON headers, also on Apache 4.9.7: what the default
-    /// encoding is chosen by.
+    full: bool,
+    /// Compare binary and JSON headers instead of clients, also on Apache 4.9.7: what the default encoding is chosen by.
     #[arg(long)]
     headers: bool,
+    /// Rounds, interleaved; tables show medians and the spread.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: Option<u32>,
+    /// Leave the real broker out.
+    #[arg(long)]
+    null_only: bool,
+    /// Only these clients: floor, ours, java, go, rust.
+    #[arg(long, value_name = "CLIENT,..", value_delimiter = ',', value_parser = client)]
+    clients: Vec<Client>,
+    /// Only bodies of so many bytes.
+    #[arg(long, value_name = "BYTES,..", value_delimiter = ',')]
+    bodies: Vec<u32>,
+    /// Only so many messages in flight.
+    #[arg(long, value_name = "N,..", value_delimiter = ',')]
+    in_flight: Vec<u32>,
+    /// Leave the open loops out.
+    #[arg(long)]
+    no_tails: bool,
+    /// Share of the usual messages, to see whether everything runs.
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    scale: f64,
+    /// Folder of the results; docs/benchmarks of a full run of everything, else target/bench.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
-/// Sends under way at once, and how many messages in all, on the embedded and on the real broker.
-const CASES: [(u32, u64, u64); 3] = [
-    (1, 50_000, 20_000),
-    (64, 500_000, 200_000),
-    (1024, 2_000_000, 400_000),
-];
-
-/// A broker to send to.
-struct Target {
-    name: String,
-    name_servers: String,
-    /// The broker that the route leads to, for the floor.
-    broker: String,
-    real: bool,
+fn client(text: &str) -> Result<Client, String> {
+    match text {
+        "floor" => Ok(Client::Floor),
+        "ours" => Ok(Client::Ours),
+        "java" => Ok(Client::Java),
+        "go" => Ok(Client::Go),
+        "rust" => Ok(Client::Rust),
+        _ => Err("allowed: floor, ours, java, go, rust".to_owned()),
+    }
 }
 
-/// One case and what its rounds measured.
-struct Case {
-    target: String,
-    header: &'static str,
-    in_flight: u32,
-    ours: Vec<Run>,
-    floor: Vec<Floor>,
-}
+impl Options {
+    /// Whether nothing was left out that belongs to the results of record.
+    fn is_everything(&self) -> bool {
+        !self.quick
+            && !self.headers
+            && !self.null_only
+            && !self.no_tails
+            && self.clients.is_empty()
+            && self.bodies.is_empty()
+            && self.in_flight.is_empty()
+            && self.scale >= 1.0
+    }
 
-/// The line that one run of the command prints; the rest of it is not shown here.
-#[derive(Debug, Deserialize)]
-struct Run {
-    failed: u64,
-    msgs_per_s: f64,
-    cpu_us_per_msg: f64,
-    p50_us: f64,
-    p99_us: f64,
-    p999_us: f64,
-    max_us: f64,
-    rss_mib: f64,
+    fn plan(&self) -> Plan {
+        let given = |given: &[u32], full: &[u32], quick: &[u32]| match (given, self.quick) {
+            ([], true) => quick.to_vec(),
+            ([], false) => full.to_vec(),
+            (given, _) => given.to_vec(),
+        };
+        let bodies: &[u32] = if self.headers { &[256] } else { &[256, 4096] };
+        Plan {
+            rounds: self
+                .rounds
+                .map_or(if self.quick { 1 } else { 3 }, |rounds| rounds as usize),
+            bodies: given(&self.bodies, bodies, &[256]),
+            in_flight: given(&self.in_flight, &[1, 64, 1024], &[64, 1024]),
+            headers: self.headers,
+            scale: self.scale,
+        }
+    }
+
+    fn out(&self) -> PathBuf {
+        match &self.out {
+            Some(dir) => dir.clone(),
+            None if self.is_everything() => paths::workspace().join("docs/benchmarks"),
+            None => paths::target().join("bench"),
+        }
+    }
+
+    fn clients(&self) -> Vec<Client> {
+        let all = if self.headers {
+            vec![Client::Floor, Client::Ours, Client::OursJson]
+        } else {
+            vec![
+                Client::Floor,
+                Client::Ours,
+                Client::Java,
+                Client::Go,
+                Client::Rust,
+            ]
+        };
+        let wanted = |client: &Client| self.clients.is_empty() || self.clients.contains(client);
+        all.into_iter().filter(wanted).collect()
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    if options.rounds == 0 {
-        bail!("no rounds, no figures");
+    if !(options.scale > 0.0 && options.scale <= 10.0) {
+        bail!("--scale: above 0, at most 10");
     }
+    let out = options.out();
+    std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    let choices = choices(options)?;
     let cli = shell::producer_cli()?;
-    let (_server, embedded) = serve(&cli)?;
-    let mut targets = vec![embedded];
-    let mut clusters = Vec::new();
-    if !options.embedded_only {
-        let versions: &[Version] = if options.headers {
-            &[Version::V5_5_0, Version::V4_9_7]
-        } else {
-            &[Version::V5_5_0]
-        };
-        for version in versions {
-            let (cluster, target) = real(*version)?;
-            targets.push(target);
-            clusters.push(cluster);
-        }
-    }
-    let headers: &[&str] = if options.headers {
-        &["binary", "json"]
-    } else {
-        &["binary"]
+    let peers = Peers::build(&options.clients());
+    let mut bench = Bench {
+        plan: options.plan(),
+        tails: !options.no_tails && !options.headers,
+        list: options
+            .clients()
+            .into_iter()
+            .filter(|client| !client.is_peer() || peers.clients().any(|built| built == *client))
+            .collect(),
+        clients: Clients::new(&cli, &peers),
+        samples: Samples::default(),
+        progress: Progress::new(0),
     };
+    bench.measure(&cli, &choices)?;
+    write(options, &choices, &bench, &peers, &out)
+}
 
-    let mut cases: Vec<Case> = Vec::new();
-    let mut starts = Vec::new();
-    for round in 1..=options.rounds {
-        for (index, (target, header, case)) in combinations(&targets, headers).enumerate() {
-            let (in_flight, on_embedded, on_real) = case;
-            let count = if target.real { on_real } else { on_embedded };
-            let count = if options.quick { count / 10 } else { count };
-            eprintln!(
-                "round {round}: {}, {header}, {in_flight} in flight, {count} messages",
-                target.name
-            );
-            if cases.len() <= index {
-                cases.push(Case {
-                    target: target.name.clone(),
-                    header,
-                    in_flight,
-                    ours: Vec::new(),
-                    floor: Vec::new(),
-                });
-            }
-            let case = &mut cases[index];
-            case.ours
-                .push(measure(&cli, target, header, in_flight, count)?);
-            case.floor
-                .push(floor::run(&target.broker, TOPIC, in_flight, count)?);
-        }
-        starts.push(start_to_exit(&cli, &targets[0])?);
+fn choices(options: &Options) -> Result<Vec<Choice>> {
+    let mut choices = vec![Choice::Null];
+    if options.null_only {
+        return Ok(choices);
     }
-    table::print(&cases);
-    table::print_start(&mut starts);
+    if let Availability::Missing(reason) = Availability::check() {
+        bail!("no real broker: {reason}; `--null-only` does without");
+    }
+    choices.push(Choice::Real(Version::V5_5_0));
+    if options.headers {
+        choices.push(Choice::Real(Version::V4_9_7));
+    }
+    Ok(choices)
+}
+
+struct Bench<'a> {
+    plan: Plan,
+    tails: bool,
+    /// Who takes part.
+    list: Vec<Client>,
+    clients: Clients<'a>,
+    samples: Samples,
+    progress: Progress,
+}
+
+impl Bench<'_> {
+    fn measure(&mut self, cli: &Path, choices: &[Choice]) -> Result<()> {
+        self.progress = Progress::new(self.runs(choices));
+        for round in 1..=self.plan.rounds {
+            for choice in choices {
+                // Started anew in each round, so that what a real broker has stored does not fill the disk.
+                eprintln!("starting {}", choice.name());
+                let target = choice.start(cli)?;
+                self.warm_broker(&target);
+                for cell in self.plan.cells(&target.name) {
+                    for client in self.plan.clients(&cell, &self.list, round) {
+                        let messages = self.plan.messages(target.kind, &cell, client);
+                        self.progress
+                            .begin(round, self.plan.rounds, &cell, client.name());
+                        self.one(round, &target, cell.clone(), client, messages, None);
+                    }
+                }
+                if self.tails {
+                    self.open_loops(round, &target);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn runs(&self, choices: &[Choice]) -> usize {
+        let peers = self.list.iter().filter(|client| client.is_peer()).count();
+        let per_round: usize = choices
+            .iter()
+            .map(|choice| {
+                let cells = self.plan.cells(&choice.name());
+                let closed: usize = cells
+                    .iter()
+                    .map(|cell| self.plan.clients(cell, &self.list, 1).len())
+                    .sum();
+                closed + if self.tails { 2 * peers } else { 0 }
+            })
+            .sum();
+        per_round * self.plan.rounds
+    }
+
+    /// A broker in Java compiles while it serves its first messages: no client is to be measured meanwhile.
+    fn warm_broker(&mut self, target: &Target) {
+        let cell = Cell {
+            target: target.name.clone(),
+            body: 256,
+            work: Work::Single,
+            in_flight: 256,
+        };
+        let messages = (0, (150_000.0 * self.plan.scale) as u64 + 1);
+        if target.kind == Kind::Real {
+            let warmed = self
+                .clients
+                .run(target, &cell, Client::Floor, messages, None);
+            if let Err(error) = warmed {
+                eprintln!("the broker could not be warmed up: {error:#}");
+            }
+        }
+    }
+
+    fn one(
+        &mut self,
+        round: usize,
+        target: &Target,
+        cell: Cell,
+        client: Client,
+        messages: (u64, u64),
+        tail: Option<(f64, Client)>,
+    ) {
+        let rate: Rate = tail.map(|(rate, _)| rate);
+        let result = match self.clients.run(target, &cell, client, messages, rate) {
+            Ok(run) => {
+                eprintln!(
+                    "    {:.0} messages/s, {:.2} µs CPU per message, p99.9 {:.0} µs, {} failed",
+                    run.msgs_per_s, run.cpu_us_per_msg, run.p999_us, run.failed
+                );
+                RunResult::Run(run)
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                eprintln!("    FAILED: {error}");
+                RunResult::Error(error)
+            }
+        };
+        self.samples.0.push(Sample {
+            round,
+            cell,
+            client,
+            rate,
+            against: tail.map(|(_, against)| against),
+            result,
+        });
+    }
+
+    /// Ours against each peer, at half of the most that the peer has reached in this round, with as many callers.
+    fn open_loops(&mut self, round: usize, target: &Target) {
+        let peers: Vec<Client> = self
+            .list
+            .iter()
+            .copied()
+            .filter(|client| client.is_peer())
+            .collect();
+        for peer in peers {
+            let best = self
+                .plan
+                .cells(&target.name)
+                .into_iter()
+                .filter(|cell| cell.work == Work::Single && cell.body == self.plan.bodies[0])
+                .filter_map(|cell| {
+                    let rate = self.samples.get(round, &cell, peer)?.msgs_per_s;
+                    Some((cell, rate))
+                })
+                .max_by(|(_, a), (_, b)| a.total_cmp(b));
+            let Some((cell, most)) = best else {
+                self.progress.skip();
+                self.progress.skip();
+                continue;
+            };
+            let rate = most / 2.0;
+            let count = (rate * TAIL_SECONDS * self.plan.scale) as u64 + 1;
+            let mut pair = [Client::Ours, peer];
+            pair.rotate_left(round % 2);
+            for client in pair {
+                // Java compiles what it does not know yet; at this rate that takes it longest.
+                let warm_up = if client == Client::Java {
+                    count
+                } else {
+                    count / 5
+                };
+                let what = progress::open_loop(client, rate, peer);
+                self.progress.begin(round, self.plan.rounds, &cell, &what);
+                let tail = Some((rate, peer));
+                self.one(round, target, cell.clone(), client, (warm_up, count), tail);
+            }
+        }
+    }
+}
+
+fn write(
+    options: &Options,
+    choices: &[Choice],
+    bench: &Bench<'_>,
+    peers: &Peers,
+    out: &Path,
+) -> Result<()> {
+    let cells: Vec<Cell> = choices
+        .iter()
+        .flat_map(|choice| bench.plan.cells(&choice.name()))
+        .collect();
+    let targets: Vec<(String, Kind)> = choices
+        .iter()
+        .map(|choice| (choice.name(), choice.kind()))
+        .collect();
+    let goals = if options.headers {
+        Vec::new()
+    } else {
+        let built: Vec<Client> = peers.clients().collect();
+        goals::goals(&bench.samples, &targets, &bench.plan.bodies, &built)
+    };
+    let name = if options.headers {
+        "headers"
+    } else {
+        "results"
+    };
+    let mut plots = pictures::draw(out, name, &cells, &bench.list, &bench.samples)?;
+    plots.extend(pictures::growth(out)?);
+    let machine = Machine::describe();
+    let command = command_line();
+    let report = Report {
+        title: if options.headers {
+            "Header encodings"
+        } else {
+            "Results of the bench"
+        },
+        command: &command,
+        machine: &machine,
+        rounds: bench.plan.rounds,
+        cells: &cells,
+        clients: &bench.list,
+        skipped: &peers.skipped,
+        samples: &bench.samples,
+        goals: &goals,
+        plots: &plots,
+    };
+    let markdown = report.to_markdown();
+    std::fs::write(out.join(format!("{name}.json")), report.to_json()?)?;
+    std::fs::write(out.join(format!("{name}.md")), &markdown)?;
+    println!("{markdown}");
+    let failed = bench
+        .samples
+        .0
+        .iter()
+        .filter(|sample| matches!(sample.result, RunResult::Error(_)))
+        .count();
+    eprintln!("written to {}", out.display());
+    let by_client = peers
+        .skipped
+        .iter()
+        .map(|(client, reason)| (client.name(), reason));
+    for (client, reason) in by_client.collect::<BTreeMap<_, _>>() {
+        eprintln!("SKIPPED {client}: {reason}");
+    }
+    if failed > 0 {
+        bail!("{failed} of {} runs failed", bench.samples.0.len());
+    }
     Ok(())
 }
 
-/// From the start of a process to its end, with one message acknowledged in between.
-fn start_to_exit(cli: &Path, target: &Target) -> Result<Duration> {
-    let began = wait::now();
-    shell::capture(Command::new(cli).args([
-        "bench",
-        "--json",
-        "--namesrv",
-        &target.name_servers,
-        "--topic",
-        TOPIC,
-        "--count",
-        "1",
-        "--concurrency",
-        "1",
-        "--warmup",
-        "0",
-    ]))?;
-    Ok(began.elapsed())
-}
-
-/// The address of the broker that the route of the topic names first.
-fn broker_of(name_servers: &str) -> Result<String> {
-    let fields = [("topic", TOPIC), ("acceptStandardJsonOnly", "true")];
-    let answer = ask(name_servers, 105, &fields, Duration::from_secs(3))?;
-    let route: serde_json::Value = serde_json::from_slice(answer.body.as_ref())?;
-    let address = route["brokerDatas"][0]["brokerAddrs"]["0"].as_str();
-    Ok(address.context("the route has no master")?.to_owned())
-}
-
-fn combinations<'a>(
-    targets: &'a [Target],
-    headers: &'a [&'static str],
-) -> impl Iterator<Item = (&'a Target, &'static str, (u32, u64, u64))> {
-    targets.iter().flat_map(move |target| {
-        CASES.into_iter().flat_map(move |case| {
-            let headers = headers.iter();
-            headers.map(move |header| (target, *header, case))
-        })
-    })
-}
-
-fn measure(cli: &Path, target: &Target, header: &str, in_flight: u32, count: u64) -> Result<Run> {
-    let in_flight = in_flight.to_string();
-    let warm_up = (count / 10).to_string();
-    let count = count.to_string();
-    let line = shell::capture(Command::new(cli).args([
-        "bench",
-        "--json",
-        "--mode",
-        "sync",
-        "--namesrv",
-        &target.name_servers,
-        "--topic",
-        TOPIC,
-        "--body",
-        BODY,
-        "--count",
-        &count,
-        "--concurrency",
-        &in_flight,
-        "--warmup",
-        &warm_up,
-        "--header",
-        header,
-    ]))?;
-    serde_json::from_str(line.trim()).with_context(|| format!("not a result of a run: {line}"))
-}
-
-/// The embedded cluster in a process of its own, so that its work does not count as the producer's.
-fn serve(cli: &Path) -> Result<(Process, Target)> {
-    let ports = PortBlock::free()?;
-    let address = format!("127.0.0.1:{}", ports.first());
-    let help = shell::capture(Command::new(cli).args(["serve", "--help"]))?;
-    let mut command = Command::new(cli);
-    command.args([
-        "serve",
-        "--brokers",
-        "1",
-        "--port",
-        &ports.first().to_string(),
-        "--topic",
-        &format!("{TOPIC}:8"),
-    ]);
-    let mut name = "embedded";
-    if help.contains("--null") {
-        command.arg("--null");
-        name = "null";
-    }
-    let log = paths::target().join("bench-serve.log");
-    let mut process = Process::spawn(&mut command, &log)?;
-    let up = wait::until(Duration::from_secs(10), || {
-        match (TcpStream::connect(&address), process.exited()) {
-            (Ok(_), _) => Some(true),
-            (_, Ok(None)) => None,
-            _ => Some(false),
-        }
-    });
-    if up != Some(true) {
-        bail!("the embedded cluster does not start:\n{}", tail(&log, 20));
-    }
-    let target = Target {
-        name: name.to_owned(),
-        broker: broker_of(&address)?,
-        name_servers: address,
-        real: false,
-    };
-    Ok((process, target))
-}
-
-fn real(version: Version) -> Result<(Cluster, Target)> {
-    if let Availability::Missing(reason) = Availability::check() {
-        bail!("no real broker: {reason}; `--embedded-only` does without");
-    }
-    let cluster = Cluster::start(&ClusterSpec::new(version))?;
-    cluster.create_topic(TOPIC, 8, Permission::READ_WRITE)?;
-    let name_servers = cluster.name_server_addr();
-    let target = Target {
-        name: format!("Apache {version}"),
-        broker: broker_of(&name_servers)?,
-        name_servers,
-        real: true,
-    };
-    Ok((cluster, target))
+/// As it was typed, without the path of the program.
+fn command_line() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    format!("cargo xtask {}", arguments.join(" "))
 }

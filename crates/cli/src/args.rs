@@ -142,6 +142,9 @@ pub(crate) struct BenchArgs {
     /// Size of the body, such as 256 or 4KiB.
     #[arg(long, value_name = "BYTES", default_value = "256")]
     pub(crate) body: ByteSize,
+    /// Let the producer put single sends that wait at the same time into batches.
+    #[arg(long)]
+    pub(crate) auto_batch: bool,
     /// Messages to measure.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,
@@ -154,7 +157,7 @@ pub(crate) struct BenchArgs {
     /// How request headers are encoded; as configured unless given.
     #[arg(long, value_enum)]
     pub(crate) header: Option<Header>,
-    /// Send at this rate whatever the answers do; latency counts from when a send was due.
+    /// Send so many messages per second whatever the answers do; latency counts from when a send was due.
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Print one line of JSON instead of a table.
@@ -165,6 +168,15 @@ pub(crate) struct BenchArgs {
     pub(crate) plot: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
+}
+
+impl BenchArgs {
+    /// Messages of one call.
+    pub(crate) fn per_call(&self) -> u32 {
+        match self.mode {
+            Mode::Async | Mode::Oneway | Mode::Sync => 1,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use rand::RngExt as _;
 use rand::distr::Uniform;
 use rocketmq_producer::config::{ByteSize, ProducerConfig};
 use rocketmq_producer::{Message, Producer};
+use tokio::time::Instant;
 
 use crate::args::BenchArgs;
 use crate::console::{Progress, complain, say};
@@ -18,8 +19,12 @@ use crate::send::{GOODBYE, check_topic, start};
 use load::{Load, Outcome};
 use report::Report;
 
-pub(crate) async fn run(args: BenchArgs) -> Result<Exit, Failure> {
+/// `began` is when the program did.
+pub(crate) async fn run(args: BenchArgs, began: Instant) -> Result<Exit, Failure> {
     let mut flags = Vec::new();
+    if args.auto_batch {
+        flags.push(("--auto-batch", "auto_batch", "true".to_owned()));
+    }
     if let Some(header) = args.header {
         flags.push(("--header", "header_encoding", header.as_str().to_owned()));
     }
@@ -32,8 +37,9 @@ pub(crate) async fn run(args: BenchArgs) -> Result<Exit, Failure> {
             Ok(message)
         })
         .map_err(|error| Failure::bad_input("no such message can be sent", error))?;
-    let producer = start(config, args.concurrency).await?;
-    let outcome = measure(&args, &producer, message).await;
+    let under_way = args.concurrency.saturating_mul(args.per_call());
+    let producer = start(config, under_way).await?;
+    let outcome = measure(&args, &producer, message, began).await;
     let headers = headers(producer.config());
     producer.shutdown(GOODBYE).await;
     let (outcome, report) = outcome?;
@@ -61,12 +67,19 @@ async fn measure(
     args: &BenchArgs,
     producer: &Producer,
     message: Message,
+    began: Instant,
 ) -> Result<(Outcome, Report), Failure> {
+    producer
+        .send(message.clone())
+        .await
+        .map_err(|error| Failure::unsent("the first message did not arrive", &error))?;
+    let first_ack = began.elapsed();
     let load = Load {
         producer: producer.clone(),
         message,
         mode: args.mode,
         concurrency: args.concurrency,
+        batch: args.per_call(),
         rate: None,
     };
     let warmup = args.warmup.unwrap_or(args.count / 10);
@@ -89,7 +102,7 @@ async fn measure(
         (Some(before), Some(after)) => Some(after.saturating_sub(before)),
         _ => None,
     };
-    let report = Report::new(args, &outcome, cpu, process::resident_bytes());
+    let report = Report::new(args, &outcome, cpu, process::resident_bytes(), first_ack);
     Ok((outcome, report))
 }
 

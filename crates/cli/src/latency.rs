@@ -24,8 +24,9 @@ impl Latencies {
         Ok(Self { histogram })
     }
 
-    pub(crate) fn record_nanos(&mut self, latency: u64) {
-        self.histogram.saturating_record(latency);
+    /// So many messages took so long.
+    pub(crate) fn record_nanos(&mut self, latency: u64, messages: u64) {
+        self.histogram.saturating_record_n(latency, messages);
     }
 
     /// How many there are.
@@ -66,11 +67,11 @@ mod tests {
         let mut latencies = Latencies::new().unwrap();
         assert_eq!((latencies.at(0.5), latencies.max()), (0, 0));
         for micros in 1..=1000 {
-            latencies.record_nanos(micros * 1000);
+            latencies.record_nanos(micros * 1000, 1);
         }
         let median = latencies.at(0.5);
         assert!((500_000..=500_500).contains(&median), "{median}");
-        latencies.record_nanos(nanos(Duration::MAX));
+        latencies.record_nanos(nanos(Duration::MAX), 1);
         assert_eq!(latencies.len(), 1001);
         assert!(latencies.max() >= LONGEST);
     }

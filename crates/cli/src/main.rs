@@ -24,6 +24,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
@@ -31,16 +32,17 @@ use exit::Exit;
 use failure::Failure;
 
 fn main() -> ExitCode {
+    let began = Instant::now();
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
-    let exit = run(cli.command).unwrap_or_else(|failure| {
+    let exit = run(cli.command, began).unwrap_or_else(|failure| {
         console::complain(&failure.to_string());
         failure.exit()
     });
     exit.into()
 }
 
-fn run(command: Command) -> Result<Exit, Failure> {
+fn run(command: Command, began: Instant) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -48,7 +50,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Send(args) => send::run(args).await,
-            Command::Bench(args) => bench::run(args).await,
+            Command::Bench(args) => bench::run(args, began).await,
             Command::Route(args) => route::run(&args).await,
             Command::Serve(args) => serve::run(&args).await,
             Command::Demo(args) => demo::run(args).await,

@@ -1,45 +1,66 @@
-//! The floor: one thread and one socket that send prepared frames of the size the producer sends,
-//! and count answers by their length alone. What any client costs at least on this machine.
+//! The floor: one thread and one socket that send the producer's own frames again and again, and count answers by
+//! their length alone. What any client costs at least on this machine.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::time::{ClockId, clock_gettime};
 use xtask::wait;
 
-/// Where the request number stands in a frame with a binary header: after the length, the header
-/// mark, code, language and version.
+use super::sample::Run;
+
+/// Where the request number stands in a frame with a binary header: after length, header mark, code, language and
+/// version.
 const OPAQUE: std::ops::Range<usize> = 13..17;
 
 /// Bytes written in one call at most.
 const BURST: usize = 256 * 1024;
 
-/// What a run of the floor cost.
-#[derive(Debug)]
-pub(super) struct Floor {
-    pub(super) msgs_per_s: f64,
-    pub(super) cpu_us_per_msg: f64,
-    pub(super) p50_us: f64,
+/// What the floor sends, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Load {
+    /// The broker.
+    pub(super) address: String,
+    /// Whole frames with binary headers, one after another and over again.
+    pub(super) frames: Vec<Vec<u8>>,
+    /// Messages in each.
+    pub(super) per_frame: u64,
+    /// Messages under way at once.
+    pub(super) in_flight: u64,
 }
 
-/// Sends `count` messages to the broker at `address`, `in_flight` under way at once.
-pub(super) fn run(address: &str, topic: &str, in_flight: u32, count: u64) -> Result<Floor> {
-    let (address, topic) = (address.to_owned(), topic.to_owned());
+/// Sends `count` messages after `warm_up` others.
+pub(super) fn run(load: Load, warm_up: u64, count: u64) -> Result<Run> {
+    let frames = count.div_ceil(load.per_frame);
+    let warm_up = warm_up / load.per_frame;
+    let window = (load.in_flight / load.per_frame).max(1);
     // A thread of its own, so that its CPU time is told apart from the rest of this process.
     std::thread::spawn(move || {
-        let mut loop_ = Loop::connect(&address, &topic)?;
-        loop_.send(in_flight, count / 10)?;
+        let per_frame = load.per_frame;
+        let mut loop_ = Loop::connect(&load)?;
+        loop_.send(window, warm_up)?;
         loop_.latencies.clear();
-        let (cpu, began) = (thread_cpu()?, wait::now());
-        loop_.send(in_flight, count)?;
-        let (elapsed, cpu) = (began.elapsed(), thread_cpu()? - cpu);
+        let (cpu, began) = (thread_cpu(), wait::now());
+        loop_.send(window, frames)?;
+        let (elapsed, cpu) = (began.elapsed(), thread_cpu() - cpu);
         loop_.latencies.sort_unstable();
-        let middle = loop_.latencies.get(loop_.latencies.len() / 2);
-        Ok(Floor {
-            msgs_per_s: count as f64 / elapsed.as_secs_f64(),
-            cpu_us_per_msg: cpu.as_secs_f64() * 1e6 / count as f64,
-            p50_us: middle.map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6),
+        let at = |quantile| quantile_of(&loop_.latencies, quantile);
+        let sent = frames * per_frame;
+        Ok(Run {
+            count: sent,
+            acked: sent,
+            failed: 0,
+            secs: elapsed.as_secs_f64(),
+            msgs_per_s: sent as f64 / elapsed.as_secs_f64(),
+            cpu_us_per_msg: cpu * 1e6 / sent as f64,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: at(1.0),
+            rss_mib: None,
+            first_ack_ms: None,
         })
     })
     .join()
@@ -48,24 +69,32 @@ pub(super) fn run(address: &str, topic: &str, in_flight: u32, count: u64) -> Res
 
 struct Loop {
     stream: TcpStream,
-    frame: Vec<u8>,
+    frames: Vec<Vec<u8>>,
+    next: usize,
     opaque: u32,
     input: Box<[u8]>,
     /// Bytes of the input that belong to an answer not yet whole.
     kept: usize,
-    /// Round trips, taken only while one message is under way at a time.
+    /// Round trips, taken only while one frame is under way at a time.
     latencies: Vec<Duration>,
 }
 
 impl Loop {
-    fn connect(address: &str, topic: &str) -> Result<Self> {
+    fn connect(load: &Load) -> Result<Self> {
+        let address = &load.address;
         let stream =
             TcpStream::connect(address).with_context(|| format!("floor: connect to {address}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        ensure!(!load.frames.is_empty(), "nothing to send");
+        for frame in &load.frames {
+            // The type byte of the header: 1 is binary.
+            ensure!(frame.get(4) == Some(&1), "the frames have no binary header");
+        }
         Ok(Self {
             stream,
-            frame: frame(topic),
+            frames: load.frames.clone(),
+            next: 0,
             opaque: 0,
             input: vec![0; BURST].into(),
             kept: 0,
@@ -73,15 +102,18 @@ impl Loop {
         })
     }
 
-    fn send(&mut self, in_flight: u32, count: u64) -> Result<()> {
+    fn send(&mut self, window: u64, count: u64) -> Result<()> {
         let (mut sent, mut answered) = (0_u64, 0_u64);
-        let mut output = Vec::with_capacity(BURST + self.frame.len());
+        let longest = self.frames.iter().map(Vec::len).max().unwrap_or(0);
+        let mut output = Vec::with_capacity(BURST + longest);
         while answered < count {
             output.clear();
-            while sent < count && sent - answered < u64::from(in_flight) && output.len() < BURST {
+            while sent < count && sent - answered < window && output.len() < BURST {
+                let frame = &self.frames[self.next];
+                self.next = (self.next + 1) % self.frames.len();
                 self.opaque = self.opaque.wrapping_add(1) & 0x7fff_ffff;
                 let at = output.len();
-                output.extend_from_slice(&self.frame);
+                output.extend_from_slice(frame);
                 output[at + OPAQUE.start..at + OPAQUE.end]
                     .copy_from_slice(&self.opaque.to_be_bytes());
                 sent += 1;
@@ -89,7 +121,7 @@ impl Loop {
             let began = wait::now();
             self.stream.write_all(&output)?;
             answered += self.read_answers()?;
-            if in_flight == 1 {
+            if window == 1 {
                 self.latencies.push(began.elapsed());
             }
         }
@@ -117,54 +149,15 @@ impl Loop {
     }
 }
 
-/// A frame as the producer sends it: SEND_MESSAGE_V2, binary header, 256 bytes of body.
-fn frame(topic: &str) -> Vec<u8> {
-    let properties = "WAIT\u{1}true\u{2}UNIQ_KEY\u{1}7F0000010E8018B4AAC200000A9B0000\u{2}";
-    let fields = [
-        ("a", "bench"),
-        ("b", topic),
-        ("c", "TBW102"),
-        ("d", "4"),
-        ("e", "0"),
-        ("f", "0"),
-        ("g", "1700000000000"),
-        ("h", "0"),
-        ("i", properties),
-        ("j", "0"),
-        ("k", "false"),
-        ("m", "false"),
-    ];
-    let mut ext = Vec::new();
-    for (name, value) in fields {
-        ext.extend_from_slice(&(name.len() as u16).to_be_bytes());
-        ext.extend_from_slice(name.as_bytes());
-        ext.extend_from_slice(&(value.len() as u32).to_be_bytes());
-        ext.extend_from_slice(value.as_bytes());
-    }
-    let mut header = Vec::new();
-    header.extend_from_slice(&310_u16.to_be_bytes());
-    header.push(12);
-    header.extend_from_slice(&513_u16.to_be_bytes());
-    // Number, flag, and length of the remark.
-    header.extend_from_slice(&[0; 12]);
-    header.extend_from_slice(&(ext.len() as u32).to_be_bytes());
-    header.extend_from_slice(&ext);
-    let body = [b'x'; 256];
-    let mut frame = ((4 + header.len() + body.len()) as u32)
-        .to_be_bytes()
-        .to_vec();
-    frame.extend_from_slice(&((1 << 24) | header.len() as u32).to_be_bytes());
-    frame.extend_from_slice(&header);
-    frame.extend_from_slice(&body);
-    frame
+/// CPU time of this thread, in seconds.
+fn thread_cpu() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// CPU time of this thread: fields 14 and 15 of its `stat`, in hundredths of a second.
-fn thread_cpu() -> Result<Duration> {
-    let stat = std::fs::read_to_string("/proc/thread-self/stat")?;
-    let (_, fields) = stat.rsplit_once(')').context("no name in stat")?;
-    let mut fields = fields.split_whitespace().skip(11);
-    let mut next = || -> Result<u64> { Ok(fields.next().context("short stat")?.parse()?) };
-    let ticks = next()? + next()?;
-    Ok(Duration::from_millis(ticks * 10))
+/// In microseconds; not a number if nothing was timed.
+fn quantile_of(sorted: &[Duration], quantile: f64) -> f64 {
+    let rank = (quantile * sorted.len() as f64).ceil() as usize;
+    let at = sorted.get(rank.saturating_sub(1));
+    at.map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
 }

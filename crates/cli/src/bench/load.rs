@@ -23,6 +23,8 @@ pub(super) struct Load {
     pub(super) message: Message,
     pub(super) mode: Mode,
     pub(super) concurrency: u32,
+    /// Messages of an explicit batch; 1 unless batches are sent.
+    pub(super) batch: u32,
     /// Messages per second; as fast as answers come if `None`.
     pub(super) rate: Option<f64>,
 }
@@ -55,7 +57,8 @@ impl Outcome {
 #[derive(Debug)]
 struct Recorder {
     total: Arc<Mutex<Outcome>>,
-    lot: Vec<u64>,
+    /// Latencies in nanoseconds, each with the number of messages that shared it.
+    lot: Vec<(u64, u64)>,
 }
 
 impl Recorder {
@@ -68,17 +71,17 @@ impl Recorder {
         }
     }
 
-    fn record(&mut self, since: Instant, result: Result<(), SendError>) {
-        match result {
-            Ok(()) => {
-                self.lot.push(nanos(since.elapsed()));
-                if self.lot.len() == Self::LOT {
-                    self.hand_on();
-                }
+    fn record(&mut self, since: Instant, result: Sent) {
+        if result.acked > 0 {
+            self.lot.push((nanos(since.elapsed()), result.acked));
+            if self.lot.len() == Self::LOT {
+                self.hand_on();
             }
-            Err(error) => {
-                let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
-                total.failed += 1;
+        }
+        if result.failed > 0 {
+            let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+            total.failed += result.failed;
+            if let Some(error) = result.error {
                 total.first_error.get_or_insert(error);
             }
         }
@@ -86,9 +89,28 @@ impl Recorder {
 
     fn hand_on(&mut self) {
         let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
-        total.acked += self.lot.len() as u64;
-        for latency in self.lot.drain(..) {
-            total.latency.record_nanos(latency);
+        for (latency, messages) in self.lot.drain(..) {
+            total.acked += messages;
+            total.latency.record_nanos(latency, messages);
+        }
+    }
+}
+
+/// What became of one call.
+#[derive(Debug)]
+struct Sent {
+    acked: u64,
+    failed: u64,
+    error: Option<SendError>,
+}
+
+impl Sent {
+    fn one(result: Result<(), SendError>) -> Self {
+        let error = result.err();
+        Self {
+            acked: u64::from(error.is_none()),
+            failed: u64::from(error.is_some()),
+            error,
         }
     }
 }
@@ -103,7 +125,7 @@ impl Load {
     /// Sends `count` messages and waits for all of them.
     pub(super) async fn run(self, count: u64, progress: &Progress) -> Result<Outcome, Failure> {
         let began = Instant::now();
-        let turns = Arc::new(Turns::new(count, self.rate, began));
+        let turns = Arc::new(Turns::new(count, self.batch, self.rate, began));
         let pacer = turns.start_pacer(self.concurrency)?;
         let total = Arc::new(Mutex::new(Outcome::new()?));
         let mut workers = JoinSet::new();
@@ -137,31 +159,37 @@ impl Load {
         Ok(Outcome { elapsed, ..outcome })
     }
 
-    async fn send(&self) -> Result<(), SendError> {
-        let message = self.message.clone();
+    async fn send(&self, _messages: u64) -> Sent {
         match self.mode {
-            Mode::Oneway => self.producer.send_oneway(message).await.map(drop),
-            Mode::Async | Mode::Sync => self.producer.send(message).await.map(drop),
+            Mode::Oneway => Sent::one(
+                self.producer
+                    .send_oneway(self.message.clone())
+                    .await
+                    .map(drop),
+            ),
+            Mode::Async | Mode::Sync => {
+                Sent::one(self.producer.send(self.message.clone()).await.map(drop))
+            }
         }
     }
 }
 
 async fn one_after_another(load: Load, turns: Arc<Turns>, mut recorder: Recorder) {
-    while let Some(since) = turns.next().await {
-        recorder.record(since, load.send().await);
+    while let Some((since, messages)) = turns.next().await {
+        recorder.record(since, load.send(messages).await);
     }
 }
 
 async fn stream(load: Load, turns: Arc<Turns>, mut recorder: Recorder) {
     let mut under_way = FuturesUnordered::new();
     let mut more = true;
-    let send = async |since| (since, load.send().await);
+    let send = async |since, messages| (since, load.send(messages).await);
     loop {
         let room = more && under_way.len() < load.concurrency as usize;
         tokio::select! {
             biased;
             turn = turns.next(), if room => match turn {
-                Some(since) => under_way.push(send(since)),
+                Some((since, messages)) => under_way.push(send(since, messages)),
                 None => more = false,
             },
             Some((since, result)) = under_way.next(), if !under_way.is_empty() => {
@@ -172,9 +200,14 @@ async fn stream(load: Load, turns: Arc<Turns>, mut recorder: Recorder) {
     }
 }
 
-/// Hands out turns to send, each with the moment that its latency counts from.
+/// Hands out turns to send, each with the moment that its latency counts from and its number of messages.
 #[derive(Debug)]
 struct Turns {
+    /// Messages in all.
+    messages: u64,
+    /// Of each turn but the last.
+    batch: u64,
+    /// Turns in all.
     count: u64,
     taken: AtomicU64,
     schedule: Option<Schedule>,
@@ -190,19 +223,22 @@ struct Schedule {
 }
 
 impl Turns {
-    fn new(count: u64, rate: Option<f64>, began: Instant) -> Self {
+    fn new(messages: u64, batch: u32, rate: Option<f64>, began: Instant) -> Self {
+        let batch = u64::from(batch.max(1));
         Self {
-            count,
+            messages,
+            batch,
+            count: messages.div_ceil(batch),
             taken: AtomicU64::new(0),
             schedule: rate.map(|rate| Schedule {
                 began,
-                interval: 1.0 / rate,
+                interval: batch as f64 / rate,
                 due: Semaphore::new(0),
             }),
         }
     }
 
-    async fn next(&self) -> Option<Instant> {
+    async fn next(&self) -> Option<(Instant, u64)> {
         if let Some(schedule) = &self.schedule {
             // Closed by nobody.
             schedule.due.acquire().await.ok()?.forget();
@@ -211,10 +247,14 @@ impl Turns {
         if turn >= self.count {
             return None;
         }
-        Some(match &self.schedule {
+        let since = match &self.schedule {
             Some(schedule) => schedule.due_at(turn),
             None => Instant::now(),
-        })
+        };
+        let left = self
+            .messages
+            .saturating_sub(turn.saturating_mul(self.batch));
+        Some((since, left.min(self.batch)))
     }
 
     /// A thread that makes turns due: it sleeps to some ten microseconds, the runtime's timer only
@@ -267,7 +307,8 @@ impl Turns {
             tokio::select! {
                 joined = workers.join_next() => return joined,
                 () = sleep(REDRAW) => {
-                    progress.set(self.taken.load(Ordering::Relaxed).min(self.count));
+                    let taken = self.taken.load(Ordering::Relaxed).saturating_mul(self.batch);
+                    progress.set(taken.min(self.messages));
                 }
             }
         }
@@ -301,21 +342,31 @@ mod tests {
 
     #[tokio::test]
     async fn every_turn_is_given_once_and_then_none() {
-        let turns = Turns::new(3, None, Instant::now());
+        let turns = Turns::new(3, 1, None, Instant::now());
         for _ in 0..3 {
-            assert!(turns.next().await.is_some());
+            assert_eq!(turns.next().await.map(|(_, messages)| messages), Some(1));
         }
         assert_eq!(turns.next().await, None);
     }
 
     #[tokio::test]
+    async fn the_last_batch_is_as_large_as_is_left() {
+        let turns = Turns::new(70, 32, None, Instant::now());
+        let mut messages = Vec::new();
+        while let Some((_, batch)) = turns.next().await {
+            messages.push(batch);
+        }
+        assert_eq!(messages, [32, 32, 6]);
+    }
+
+    #[tokio::test]
     async fn a_turn_taken_late_counts_from_when_it_was_due() {
         let began = Instant::now() - Duration::from_secs(60);
-        let turns = Arc::new(Turns::new(3, Some(10.0), began));
+        let turns = Arc::new(Turns::new(3, 1, Some(10.0), began));
         let pacer = turns.start_pacer(1).unwrap();
         for turn in 0..3 {
             let due = began + Duration::from_millis(100 * turn);
-            assert_eq!(turns.next().await, Some(due));
+            assert_eq!(turns.next().await, Some((due, 1)));
         }
         assert_eq!(turns.next().await, None);
         drop(pacer);

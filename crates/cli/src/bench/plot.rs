@@ -92,7 +92,7 @@ mod tests {
         for latencies in [&[][..], &[0], &[5_000], &[1_000, 2_000, 3_000_000_000]] {
             let mut histogram = Latencies::new().unwrap();
             for latency in latencies {
-                histogram.record_nanos(*latency);
+                histogram.record_nanos(*latency, 1);
             }
             let mut picture = String::new();
             render(&mut picture, "sync sends", &histogram).unwrap();

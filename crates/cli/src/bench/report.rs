@@ -16,6 +16,8 @@ pub(super) struct Report {
     body: u64,
     count: u64,
     concurrency: u32,
+    /// Messages of each explicit batch; 1 unless batches are sent.
+    batch: u32,
     acked: u64,
     failed: u64,
     secs: f64,
@@ -29,6 +31,8 @@ pub(super) struct Report {
     max_us: f64,
     /// Resident memory at the end of the run; `null` where the system does not tell.
     rss_mib: Option<f64>,
+    /// From the beginning of `main` to the first acknowledgement.
+    first_ack_ms: f64,
 }
 
 impl Report {
@@ -37,6 +41,7 @@ impl Report {
         outcome: &Outcome,
         cpu: Option<Duration>,
         resident_bytes: Option<u64>,
+        first_ack: Duration,
     ) -> Self {
         let secs = outcome.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         let cpu_s = cpu.map(|cpu| cpu.as_secs_f64());
@@ -48,6 +53,7 @@ impl Report {
             body: args.body.as_u64(),
             count: args.count,
             concurrency: args.concurrency,
+            batch: args.per_call(),
             acked: outcome.acked,
             failed: outcome.failed,
             secs: round(secs),
@@ -59,13 +65,18 @@ impl Report {
             p999_us: micros(0.999),
             max_us: round(outcome.latency.max() as f64 / 1e3),
             rss_mib: resident_bytes.map(|bytes| round(bytes as f64 / 1_048_576.0)),
+            first_ack_ms: round(first_ack.as_secs_f64() * 1e3),
         }
     }
 
     /// What was sent and how, in one line.
     pub(super) fn title(&self) -> String {
+        let batches = match self.batch {
+            1 => String::new(),
+            batch => format!(" in batches of {batch}"),
+        };
         format!(
-            "{} sends of {} B, {} in flight",
+            "{} sends of {} B{batches}, {} in flight",
             self.mode, self.body, self.concurrency
         )
     }
@@ -90,7 +101,8 @@ impl Report {
              throughput  {:.0} messages/s\n\
              CPU         {}, {}\n\
              latency     p50 {}, p99 {}, p99.9 {}, max {}\n\
-             memory      {}",
+             memory      {}\n\
+             start       {:.2} ms to the first acknowledgement",
             self.title(),
             self.acked,
             self.failed,
@@ -103,6 +115,7 @@ impl Report {
             time(self.p999_us),
             time(self.max_us),
             known(self.rss_mib, 1, "MiB resident"),
+            self.first_ack_ms,
         )
     }
 }

@@ -55,7 +55,7 @@ impl Tally {
     fn count_acked(&mut self, is_ok: bool, latency_nanos: u64) {
         self.acked += 1;
         self.weak += u64::from(!is_ok);
-        self.latency.record_nanos(latency_nanos);
+        self.latency.record_nanos(latency_nanos, 1);
     }
 
     pub(crate) fn not_acked(&mut self, outcome: Outcome, is_invalid: bool) {
