@@ -19,6 +19,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import org.apache.rocketmq.acl.common.AclClientRPCHook;
+import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.exception.MQBrokerException;
@@ -31,6 +33,11 @@ import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageClientExt;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.RPCHook;
+import org.apache.rocketmq.remoting.netty.NettyClientConfig;
+import org.apache.rocketmq.remoting.netty.NettyRemotingClient;
+import org.apache.rocketmq.remoting.protocol.RemotingCommand;
+import org.apache.rocketmq.remoting.protocol.RemotingSerializable;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 public final class Reader {
@@ -68,6 +75,9 @@ public final class Reader {
             case "send":
                 send(options);
                 break;
+            case "ask":
+                ask(options);
+                break;
             default:
                 throw new IllegalArgumentException("unknown command " + args[0]);
         }
@@ -79,7 +89,7 @@ public final class Reader {
         boolean digest = options.containsKey("--digest");
         long atLeast = Long.parseLong(options.getOrDefault("--at-least", "0"));
         long deadline = System.currentTimeMillis() + Long.parseLong(options.getOrDefault("--wait-ms", "0"));
-        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer("xtask_reader");
+        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer("xtask_reader", hook(options));
         consumer.setNamesrvAddr(options.get("--namesrv"));
         consumer.setInstanceName("reader-" + System.nanoTime());
         consumer.start();
@@ -188,7 +198,7 @@ public final class Reader {
     }
 
     private static void producers(Map<String, String> options) throws Exception {
-        DefaultMQAdminExt admin = new DefaultMQAdminExt();
+        DefaultMQAdminExt admin = new DefaultMQAdminExt(hook(options));
         admin.setNamesrvAddr(options.get("--namesrv"));
         admin.start();
         // The admin's own call asks one broker of the topic only.
@@ -223,7 +233,7 @@ public final class Reader {
         int size = Integer.parseInt(options.getOrDefault("--body", "64"));
         int threads = Integer.parseInt(options.getOrDefault("--threads", "1"));
         int timeout = Integer.parseInt(options.getOrDefault("--timeout-ms", "3000"));
-        DefaultMQProducer producer = new DefaultMQProducer(options.getOrDefault("--group", "xtask_java_producer"));
+        DefaultMQProducer producer = new DefaultMQProducer(options.getOrDefault("--group", "xtask_java_producer"), hook(options));
         producer.setNamesrvAddr(options.get("--namesrv"));
         producer.setSendMsgTimeout(timeout);
         producer.start();
@@ -270,6 +280,37 @@ public final class Reader {
         synchronized (out) {
             out.append(line);
         }
+    }
+
+    /** What signs requests, or null. */
+    private static RPCHook hook(Map<String, String> options) {
+        String accessKey = options.get("--access-key");
+        return accessKey == null ? null
+                : new AclClientRPCHook(new SessionCredentials(accessKey, options.get("--secret-key")));
+    }
+
+    private static void ask(Map<String, String> options) throws Exception {
+        NettyRemotingClient client = new NettyRemotingClient(new NettyClientConfig());
+        RPCHook hook = hook(options);
+        if (hook != null) {
+            client.registerRPCHook(hook);
+        }
+        client.start();
+        var request = RemotingCommand.createRequestCommand(Integer.parseInt(options.get("--code")), null);
+        Map<?, ?> fields = RemotingSerializable.fromJson(options.get("--fields"), HashMap.class);
+        for (Map.Entry<?, ?> field : fields.entrySet()) {
+            request.addExtField((String) field.getKey(), String.valueOf(field.getValue()));
+        }
+        if (!options.get("--body").isEmpty()) {
+            request.setBody(options.get("--body").getBytes(StandardCharsets.UTF_8));
+        }
+        var answer = client.invokeSync(options.get("--address"), request, 20000);
+        StringBuilder line = new StringBuilder("{");
+        number(line, "code", answer.getCode()).append(',');
+        text(line, "remark", answer.getRemark()).append(',');
+        byte[] body = answer.getBody();
+        text(line, "body", body == null ? null : new String(body, StandardCharsets.UTF_8)).append("}\n");
+        out.append(line);
     }
 
     private static StringBuilder number(StringBuilder line, String name, long value) {

@@ -27,5 +27,5 @@ pub use node::Node;
 pub use ports::PortBlock;
 pub use probe::{Answer, ask};
 pub use reader::{JavaSend, ProducerConnection, ReadMessage, ReadOptions, Reader, SentMessage};
-pub use spec::ClusterSpec;
+pub use spec::{Access, ClusterSpec, ServerTls};
 pub use version::Version;

@@ -1,8 +1,10 @@
 //! Layers of given values, and how one configuration comes out of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::error::{ConfigError, ConfigProblem};
+use crate::options::Zeroizing;
 use crate::reserved::{nearest_key, reserved_feature};
 use crate::settings::{ProducerConfig, find, settings};
 use crate::source::ConfigSource;
@@ -51,15 +53,24 @@ struct Found {
 type Layer = BTreeMap<&'static str, Given>;
 
 /// A value given for a setting.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Given {
-    /// The text in its printed form, or what is wrong with it.
-    text: Result<String, ConfigProblem>,
+    /// The text in its printed form, or what is wrong with it. It may be a secret.
+    text: Result<Zeroizing<String>, ConfigProblem>,
     source: ConfigSource,
     /// Its place among all that was given.
     place: usize,
     /// Whether a stronger layer hides what is wrong with it.
     foreign: bool,
+}
+
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Given")
+            .field("source", &self.source)
+            .field("problem", &self.text.as_ref().err())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ProducerConfigBuilder {
@@ -117,7 +128,8 @@ impl ProducerConfigBuilder {
 
     /// Takes a value for `key`.
     pub(crate) fn give(mut self, key: &str, text: String, source: ConfigSource) -> Self {
-        self.insert(key, &text.clone(), Ok(text), source, false);
+        let shown = Zeroizing::new(text.clone());
+        self.insert(key, &shown, Ok(text), source, false);
         self
     }
 
@@ -135,7 +147,8 @@ impl ProducerConfigBuilder {
             return;
         };
         let text = text
-            .and_then(|text| (setting.check)(&text))
+            .map(Zeroizing::new)
+            .and_then(|text| (setting.check)(&text).map(Zeroizing::new))
             .map_err(|refusal| ConfigProblem::refused(setting, shown, source.clone(), refusal));
         let layer = match source {
             ConfigSource::File { .. } => &mut self.file,
@@ -201,7 +214,7 @@ impl Resolved {
     fn new(layers: ProducerConfigBuilder) -> Self {
         let template = layers
             .winner("template")
-            .and_then(|given| given.text.as_deref().ok())
+            .and_then(|given| given.text.as_ref().ok())
             .and_then(|name| name.parse().ok())
             .unwrap_or_default();
         Self { layers, template }
@@ -219,7 +232,8 @@ impl Resolved {
             Some(given) => Some(
                 given
                     .text
-                    .as_deref()
+                    .as_ref()
+                    .map(|text| text.as_str())
                     .map_err(|problem| ConfigError::from(problem.clone()))?,
             ),
             None => self.template.value_of(key).or_else(|| setting?.default),

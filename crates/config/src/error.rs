@@ -84,6 +84,22 @@ pub enum ConfigProblem {
         /// What the setting takes.
         allowed: &'static str,
     },
+    /// A setting that means nothing without another one.
+    #[error(
+        "{given} ({origin}) is given without {key}: give that too (in code, as {variable} in the environment, or in a \
+         file)"
+    )]
+    #[non_exhaustive]
+    Incomplete {
+        /// The setting that is missing.
+        key: &'static str,
+        /// The variable that sets it.
+        variable: String,
+        /// The setting that needs it.
+        given: &'static str,
+        /// Where that one was given.
+        origin: ConfigSource,
+    },
     /// A required setting without a value.
     #[error(
         "{key} must be given (in code, as {variable} in the environment, or in a file); allowed: {allowed}"
@@ -175,7 +191,7 @@ impl ConfigProblem {
             },
             Self::Syntax { .. } | Self::Unreadable { .. } => 0,
             Self::UnknownVariable { .. } => 1,
-            Self::Missing { .. } => 3,
+            Self::Incomplete { .. } | Self::Missing { .. } => 3,
         }
     }
 

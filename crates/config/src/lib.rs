@@ -8,7 +8,9 @@ mod error;
 #[cfg(feature = "file")]
 mod file;
 mod options;
+mod pairs;
 mod reserved;
+mod secret;
 mod setting;
 mod settings;
 mod source;
@@ -24,9 +26,11 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{
     ByteSize, CompressionType, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy,
+    TlsVersion,
 };
 pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;
+pub use secret::Secret;
 pub use setting::{ENVIRONMENT_PREFIX, OLD_ENVIRONMENT_PREFIX, Setting};
 pub use settings::{MAX_BODY, ProducerConfig, settings};
 pub use source::{ConfigEntry, ConfigSource};

@@ -2,14 +2,17 @@
 //!
 //! Nothing else of this crate names the layers beneath.
 
-use crate::routing::remoting::ConnectionOptions;
+use std::sync::Arc;
+
+use crate::routing::remoting::{ConnectionOptions, Credentials, CredentialsError, TlsOptions};
 use crate::routing::{BrokerAvoidance, RoutingOptions, TopicCreation};
 use crate::settings::ProducerConfig;
 use crate::value::{Choice, Refusal, SettingKind, SettingValue};
 
 pub use crate::routing::remoting::message::CompressionType;
 pub(crate) use crate::routing::remoting::message::Compressor;
-pub use crate::routing::remoting::{ByteSize, HeaderEncoding};
+pub use crate::routing::remoting::{ByteSize, HeaderEncoding, TlsVersion};
+pub(crate) use crate::routing::remoting::{ExposeSecret, SecretString, Zeroizing};
 pub(crate) use crate::routing::remoting::{ResponseClass, ResponseCode};
 pub use crate::routing::{KeyedFailover, NameServerAddresses, RoutingStrategy};
 
@@ -53,6 +56,10 @@ impl Choice for HeaderEncoding {
         ("binary", Self::Binary),
         ("rocketmq", Self::Binary),
     ];
+}
+
+impl Choice for TlsVersion {
+    const NAMES: &'static [(&'static str, Self)] = &[("1.2", Self::V1_2), ("1.3", Self::V1_3)];
 }
 
 impl SettingValue for NameServerAddresses {
@@ -129,10 +136,46 @@ impl ProducerConfig {
         // All sends under way may wait on one connection.
         let max_pending = usize::try_from(self.async_send_semaphore).unwrap_or(usize::MAX);
         let max_pending = options.max_pending.max(max_pending);
-        options
+        let options = options
             .with_connect_timeout(self.connect_timeout)
             .with_header_encoding(self.header_encoding)
-            .with_max_pending(max_pending)
+            .with_max_pending(max_pending);
+        match self.credentials() {
+            Ok(Some(credentials)) => options.with_credentials(Arc::new(credentials)),
+            // Said by `validate`, without which nothing is built.
+            Ok(None) | Err(_) => options,
+        }
+    }
+
+    /// The credentials that requests are signed with, if they are given.
+    ///
+    /// # Errors
+    /// A [`CredentialsError`] if a field was changed by hand to what cannot be one.
+    pub fn credentials(&self) -> Result<Option<Credentials>, CredentialsError> {
+        let (Some(access_key), Some(secret_key)) = (&self.access_key, &self.secret_key) else {
+            return Ok(None);
+        };
+        let credentials = Credentials::new(access_key.expose(), secret_key.expose())?;
+        match &self.security_token {
+            Some(token) => credentials.with_security_token(token.expose()).map(Some),
+            None => Ok(Some(credentials)),
+        }
+    }
+
+    /// What connections ask of TLS, if they use it.
+    #[must_use]
+    pub fn tls_options(&self) -> Option<TlsOptions> {
+        if !self.tls {
+            return None;
+        }
+        let mut options = TlsOptions::new()
+            .with_min_version(self.tls_min_version)
+            .with_danger_accept_invalid_certs(self.danger_accept_invalid_certs);
+        options.ca = self.tls_ca.as_ref().map(Into::into);
+        options.cert = self.tls_cert.as_ref().map(Into::into);
+        options.key = self.tls_key.as_ref().map(Into::into);
+        options.server_name.clone_from(&self.tls_server_name);
+        Some(options)
     }
 }
 
@@ -173,6 +216,16 @@ mod tests {
             ("max_in_flight_bytes", "1MiB"),
             ("broker_share", "0.25"),
             ("active_detector", "9s"),
+            ("access_key", "me"),
+            ("secret_key", "hush"),
+            ("security_token", "brief"),
+            ("tls", "true"),
+            ("tls_ca", "ca.pem"),
+            ("tls_cert", "cert.pem"),
+            ("tls_key", "key.pem"),
+            ("tls_server_name", "mq.internal"),
+            ("tls_min_version", "1.3"),
+            ("danger_accept_invalid_certs", "true"),
         ]);
         let routing = config.routing_options();
         assert_eq!(routing.name_server_timeout, Duration::from_secs(1));
@@ -197,5 +250,18 @@ mod tests {
         assert_eq!(connection.connect_timeout, Duration::from_secs(7));
         assert_eq!(connection.header_encoding, HeaderEncoding::Json);
         assert_eq!(connection.max_pending, 100_000);
+        assert!(connection.signer.is_some());
+        let signed = config.credentials().expect("valid").expect("given");
+        let signed = signed.sign(crate::routing::remoting::RemotingCommand::request(34, 1));
+        assert_eq!(signed.field("AccessKey"), Some("me"));
+        assert_eq!(signed.field("SecurityToken"), Some("brief"));
+        let tls = TlsOptions::new()
+            .with_ca("ca.pem")
+            .with_client_cert("cert.pem", "key.pem")
+            .with_server_name("mq.internal")
+            .with_min_version(TlsVersion::V1_3)
+            .with_danger_accept_invalid_certs(true);
+        assert_eq!(config.tls_options(), Some(tls));
+        assert_eq!(with(&[("tls_min_version", "1.3")]).tls_options(), None);
     }
 }

@@ -12,20 +12,8 @@ struct Reserved {
 
 const RESERVED: &[Reserved] = &[
     Reserved {
-        key: "access_key",
-        feature: "request signing",
-    },
-    Reserved {
-        key: "acl_*",
-        feature: "request signing",
-    },
-    Reserved {
         key: "batch_*",
         feature: "batch sending",
-    },
-    Reserved {
-        key: "credentials*",
-        feature: "request signing",
     },
     Reserved {
         key: "namespace",
@@ -44,20 +32,8 @@ const RESERVED: &[Reserved] = &[
         feature: "proxies",
     },
     Reserved {
-        key: "secret_key",
-        feature: "request signing",
-    },
-    Reserved {
-        key: "security_token",
-        feature: "request signing",
-    },
-    Reserved {
         key: "socks_*",
         feature: "proxies",
-    },
-    Reserved {
-        key: "tls*",
-        feature: "TLS",
     },
     Reserved {
         key: "trace_*",
@@ -70,10 +46,6 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         key: "unit_name",
         feature: "units",
-    },
-    Reserved {
-        key: "use_tls",
-        feature: "TLS",
     },
     Reserved {
         key: "vip_channel*",

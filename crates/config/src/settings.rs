@@ -2,6 +2,7 @@
 //!
 //! A new setting is one entry of the table (plus its row in `docs/src/configuration.md`, which a test prints).
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::builder::{ProducerConfigBuilder, Resolved};
@@ -9,8 +10,9 @@ use crate::delivery::{DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryRespons
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
     ByteSize, CompressionType, Compressor, HeaderEncoding, KeyedFailover, NameServerAddresses,
-    RoutingStrategy,
+    RoutingStrategy, TlsVersion,
 };
+use crate::secret::Secret;
 use crate::setting::Setting;
 use crate::source::{ConfigEntry, ConfigSource};
 use crate::template::Template;
@@ -26,19 +28,29 @@ macro_rules! default_text {
     };
 }
 
+/// Whether the value is hidden wherever settings are shown.
+macro_rules! is_secret {
+    () => {
+        false
+    };
+    (secret) => {
+        true
+    };
+}
+
 macro_rules! settings {
     ($(
         $(#[doc = $doc:literal])+
         $key:ident: $type:ty, set by $argument:ty,
         default $($none:ident)? $default:literal,
         allowed $allowed:literal = $limits:expr,
-        java $java:expr, old $old:literal;
+        java $java:expr, old $old:literal $(, $secret:ident)?;
     )+) => {
         /// The resolved settings of one producer: typed, checked, and each with the source of its value.
         ///
         /// Made by [`ProducerConfig::builder`]. Fields may be changed afterwards; [`ProducerConfig::validate`] checks
         /// such changes, and [`ProducerConfig::entries`] shows them as coming from code.
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         #[non_exhaustive]
         pub struct ProducerConfig {
             $(
@@ -48,6 +60,14 @@ macro_rules! settings {
             )+
             /// Printed value and source of every setting, in the table's order.
             provenance: Vec<(Option<String>, ConfigSource)>,
+        }
+
+        impl fmt::Debug for ProducerConfig {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct("ProducerConfig")
+                    $( .field(stringify!($key), &self.$key) )+
+                    .finish_non_exhaustive()
+            }
         }
 
         impl ProducerConfig {
@@ -62,12 +82,13 @@ macro_rules! settings {
                     .into_iter()
                     .map(|(setting, text)| (text, resolved.source(setting.key)))
                     .collect();
+                ConfigError::check(config.incomplete())?;
                 Ok(config)
             }
 
-            /// Every setting with its present value.
+            /// Every setting with its present value, as far as it may be shown.
             fn rendered(&self) -> Vec<(&'static Setting, Option<String>)> {
-                SETTINGS.iter().zip([$( self.$key.render(), )+]).collect()
+                SETTINGS.iter().zip([$( self.$key.shown(), )+]).collect()
             }
         }
 
@@ -95,7 +116,7 @@ macro_rules! settings {
                     let default: Option<&str> = default_text!($($none)? $default);
                     default.is_none() && <$type as SettingValue>::REQUIRED
                 },
-                secret: false,
+                secret: is_secret!($($secret)?),
                 check: |text| {
                     let value = <$type as SettingValue>::parse(text, &$limits)?;
                     value.check_build()?;
@@ -352,6 +373,66 @@ settings! {
     default "3s",
     allowed "1ms to 5m" = ms(1)..=Duration::from_secs(300),
     java Some("mqClientApiTimeout"), old false;
+
+    /// Who the producer is to servers with access control: with it and secret_key every request is signed (ACL 2.0: the user name).
+    access_key: Option<Secret>, set by &str,
+    default none "none: requests are not signed",
+    allowed "text without white space around it, together with secret_key" = credential_rule as TextRule,
+    java Some("accessKey"), old false, secret;
+
+    /// The secret that requests are signed with (ACL 2.0: the password).
+    secret_key: Option<Secret>, set by &str,
+    default none "none",
+    allowed "text without white space around it, together with access_key" = credential_rule as TextRule,
+    java Some("secretKey"), old false, secret;
+
+    /// The token that comes with temporary credentials.
+    security_token: Option<Secret>, set by &str,
+    default none "none",
+    allowed "text without white space around it" = credential_rule as TextRule,
+    java Some("securityToken"), old false, secret;
+
+    /// Whether connections to name servers and brokers use TLS.
+    tls: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java Some("useTLS"), old false;
+
+    /// PEM file of the authorities that may sign the servers' certificates, in place of the system's.
+    tls_ca: Option<String>, set by &str,
+    default none "the system's authorities",
+    allowed "the path of a file" = path_rule as TextRule,
+    java Some("tls.client.trustCertPath"), old false;
+
+    /// PEM file of the certificate that the producer shows, its own first, then those that signed it.
+    tls_cert: Option<String>, set by &str,
+    default none "none",
+    allowed "the path of a file, together with tls_key" = path_rule as TextRule,
+    java Some("tls.client.certPath"), old false;
+
+    /// PEM file of the private key of tls_cert, not encrypted.
+    tls_key: Option<String>, set by &str,
+    default none "none",
+    allowed "the path of a file, together with tls_cert" = path_rule as TextRule,
+    java Some("tls.client.keyPath"), old false;
+
+    /// The name that every server's certificate must carry. Without it that is the host of the address: for brokers mostly an IP address.
+    tls_server_name: Option<String>, set by &str,
+    default none "the host of the address",
+    allowed "a host name or an IP address" = path_rule as TextRule,
+    java None, old false;
+
+    /// The oldest version of TLS that is spoken.
+    tls_min_version: TlsVersion, set by TlsVersion,
+    default "1.2",
+    allowed "1.2 or 1.3" = (),
+    java None, old false;
+
+    /// Whether any certificate of a server is believed, so that anyone on the way can read and change everything. For development only.
+    danger_accept_invalid_certs: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java None, old false;
 }
 
 /// Every setting, in the order of the reference.
@@ -376,6 +457,27 @@ fn client_id_rule(text: &str) -> Result<(), Refusal> {
         Err(Refusal::invalid("longer than 255 characters"))
     } else if let Some(character) = text.chars().find(|c| !c.is_ascii_graphic()) {
         Err(Refusal::invalid(format!("{character:?} is not allowed")))
+    } else {
+        Ok(())
+    }
+}
+
+/// The same rule as that of the layer that signs.
+fn credential_rule(text: &str) -> Result<(), Refusal> {
+    if text.is_empty() {
+        Err(Refusal::invalid("blank"))
+    } else if text.trim() != text {
+        Err(Refusal::invalid("begins or ends with white space"))
+    } else if text.contains(char::is_control) {
+        Err(Refusal::invalid("holds a control character"))
+    } else {
+        Ok(())
+    }
+}
+
+fn path_rule(text: &str) -> Result<(), Refusal> {
+    if text.trim().is_empty() {
+        Err(Refusal::invalid("blank"))
     } else {
         Ok(())
     }
@@ -433,6 +535,7 @@ impl ProducerConfig {
                 ));
             }
         }
+        problems.extend(self.incomplete());
         ConfigError::check(problems)
     }
 }

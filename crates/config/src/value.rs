@@ -80,6 +80,11 @@ pub(crate) trait SettingValue: Sized {
         self
     }
 
+    /// The value as it may be shown; `None` for an unset one.
+    fn shown(&self) -> Option<String> {
+        self.render()
+    }
+
     /// The value when the setting is given nowhere and has no default; `None` if [`Self::REQUIRED`].
     fn unset() -> Option<Self> {
         None

@@ -259,15 +259,85 @@ proptest! {
         index in 0..rocketmq_producer_config::settings().len(),
         value in ".{0,40}",
     ) {
-        let key = rocketmq_producer_config::settings()[index].key;
+        let setting = rocketmq_producer_config::settings()[index];
+        let key = setting.key;
+        // With what some settings must have beside them.
+        let builder = || match key {
+            "access_key" => builder().secret_key("s"),
+            "secret_key" => builder().access_key("a"),
+            "security_token" => builder().access_key("a").secret_key("s"),
+            "tls_cert" => builder().tls(true).tls_key("key.pem"),
+            "tls_key" => builder().tls(true).tls_cert("cert.pem"),
+            "tls_ca" | "tls_server_name" => builder().tls(true),
+            _ => builder(),
+        };
         match builder().set(key, &value).build() {
             Ok(config) => {
                 let entry = config.entries().into_iter().find(|entry| entry.key == key).expect("listed");
-                let shown = entry.value.expect("it was set");
+                // No response codes at all are shown as nothing.
+                let Some(shown) = entry.value else { return Ok(()) };
+                if setting.secret {
+                    prop_assert_eq!(shown, "******");
+                    return Ok(());
+                }
                 let again = builder().set(key, &shown).build().expect("what is shown reads back");
                 prop_assert_eq!(again, config);
             }
             Err(error) => prop_assert!(error.to_string().starts_with(key), "{}", error),
         }
     }
+}
+
+#[test]
+fn settings_that_belong_together_are_missed_by_name() {
+    for (given, missing) in [
+        (&[("access_key", "hush")][..], &["secret_key"][..]),
+        (&[("secret_key", "hush")], &["access_key"]),
+        (&[("security_token", "hush")], &["access_key"]),
+        (&[("tls", "true"), ("tls_cert", "c")], &["tls_key"]),
+        (&[("tls", "true"), ("tls_key", "k")], &["tls_cert"]),
+        (&[("tls_ca", "ca")], &["tls"]),
+        (&[("tls_server_name", "mq")], &["tls"]),
+        (&[("tls", "false"), ("tls_ca", "ca")], &[]),
+    ] {
+        let outcome = builder().set_all(given.iter().copied()).build();
+        let problems = match &outcome {
+            Ok(_) => Vec::new(),
+            Err(error) => error.problems().to_vec(),
+        };
+        let found: Vec<_> = problems
+            .iter()
+            .map(|problem| match problem {
+                ConfigProblem::Incomplete { key, .. } => *key,
+                other => panic!("{given:?}: {other}"),
+            })
+            .collect();
+        assert_eq!(found, missing, "{given:?}");
+        assert!(!format!("{problems:?}").contains("hush"));
+    }
+}
+
+#[test]
+fn a_secret_shows_nowhere_however_wrong_it_is() {
+    for wrong in ["", " hush", "hu\nsh"] {
+        let layers = builder()
+            .access_key("hush-access")
+            .secret_key("hush-hush")
+            .set("secret_key", wrong);
+        assert!(!format!("{layers:?}{layers:#?}").contains("hu"));
+        let error = layers.build().expect_err("not a key");
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("hu") && text.contains("******"), "{text}");
+    }
+    let config = builder()
+        .access_key("hush-access")
+        .secret_key("hush-hush")
+        .security_token("hush")
+        .build()
+        .expect("valid");
+    let mut text = format!("{config:?}{config:#?}{:?}", config.connection_options());
+    for entry in config.entries() {
+        text.push_str(&format!("{entry}{entry:?}"));
+    }
+    assert!(!text.contains("hush"), "{text}");
 }

@@ -1,5 +1,6 @@
 //! A broker: takes messages and keeps them, knows the clients that announce themselves.
 
+mod access;
 mod producers;
 mod queries;
 mod send;
@@ -16,6 +17,7 @@ use rocketmq_producer_remoting::{
     ByteSize, Frame, FrameError, RemotingCommand, RequestCode, ResponseCode,
 };
 
+pub(crate) use self::access::Accounts;
 pub use self::producers::ProducerConnection;
 use self::producers::Producers;
 pub(crate) use self::store::{Store, TopicConfig};
@@ -39,6 +41,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) max_message_size: ByteSize,
     pub(crate) max_stored: ByteSize,
     pub(crate) default_topic_queue_nums: i32,
+    pub(crate) accounts: Accounts,
 }
 
 /// Told of topics that a broker creates on demand.
@@ -90,6 +93,11 @@ impl Handler for Broker {
         frame: &Frame,
     ) -> Result<RemotingCommand, FrameError> {
         let decode = || RemotingCommand::decode(frame.clone());
+        if !self.settings.accounts.is_empty() {
+            if let Some(refusal) = self.settings.accounts.refusal(peer, &decode()?) {
+                return Ok(refusal);
+            }
+        }
         Ok(match RequestCode(head.code) {
             RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 => self.send(peer, &decode()?),
             RequestCode::HEART_BEAT => self.heartbeat(peer, &decode()?),

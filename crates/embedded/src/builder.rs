@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rocketmq_producer_remoting::protocol::Permission;
-use rocketmq_producer_remoting::{ByteSize, HeaderEncoding};
+use rocketmq_producer_remoting::{ByteSize, Credentials, HeaderEncoding};
 
-use crate::broker::BrokerSettings;
+use crate::broker::{Accounts, BrokerSettings};
 use crate::cluster::EmbeddedCluster;
 use crate::error::EmbeddedError;
 use crate::network::MemoryNetwork;
@@ -44,6 +44,7 @@ impl Default for ClusterBuilder {
                 max_message_size: ByteSize::mib(4),
                 max_stored: ByteSize::mib(1024),
                 default_topic_queue_nums: 8,
+                accounts: Accounts::default(),
             },
         }
     }
@@ -132,6 +133,26 @@ impl ClusterBuilder {
     #[must_use]
     pub const fn header_encoding(mut self, encoding: HeaderEncoding) -> Self {
         self.encoding = encoding;
+        self
+    }
+
+    /// An account that may publish to every topic; none by default. With an account or more, brokers check the signature
+    /// of each request and refuse what no account has signed, as those with ACL 2.0 do. Name servers check nothing.
+    #[must_use]
+    pub fn account(mut self, credentials: Credentials) -> Self {
+        self.settings.accounts.add(credentials, None);
+        self
+    }
+
+    /// An account that may publish to these topics only; see [`account`](Self::account).
+    #[must_use]
+    pub fn account_for<S: Into<String>>(
+        mut self,
+        credentials: Credentials,
+        topics: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let topics = topics.into_iter().map(Into::into).collect();
+        self.settings.accounts.add(credentials, Some(topics));
         self
     }
 

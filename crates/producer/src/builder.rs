@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::blocking::BlockingProducer;
 use crate::config::routing::NameServerDiscovery;
 use crate::config::routing::remoting::message::topic::validate_topic_for_send;
-use crate::config::routing::remoting::{Dialer, TcpDialer};
+use crate::config::routing::remoting::{CredentialsProvider, Dialer, TcpDialer};
 use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
-use crate::core::Core;
+use crate::core::{Core, Network};
 use crate::error::{BuildError, StartError};
 use crate::preheat::Preheat;
 use crate::producer::Producer;
@@ -25,6 +25,7 @@ pub struct ProducerBuilder {
     preheat_required: bool,
     dialer: Arc<dyn Dialer>,
     discovery: Option<Arc<dyn NameServerDiscovery>>,
+    credentials: Option<Arc<dyn CredentialsProvider>>,
 }
 
 impl fmt::Debug for ProducerBuilder {
@@ -65,6 +66,7 @@ impl ProducerBuilder {
             preheat_required: false,
             dialer: Arc::new(TcpDialer),
             discovery: None,
+            credentials: None,
         }
     }
 
@@ -119,8 +121,24 @@ impl ProducerBuilder {
         self
     }
 
+    /// Sets the keys that every request is signed with, for servers with access control (ACL): the settings
+    /// `access_key` and `secret_key`.
+    pub fn credentials(self, access_key: &str, secret_key: &str) -> Self {
+        self.configure(|settings| settings.access_key(access_key).secret_key(secret_key))
+    }
+
+    /// Sets what gives the credentials that requests are signed with, for those that change while the producer runs.
+    /// It is asked for every request, and stands before the settings.
+    ///
+    /// [`RotatingCredentials`](crate::config::routing::remoting::RotatingCredentials) are one that is told of changes.
+    pub fn credentials_provider(mut self, provider: Arc<dyn CredentialsProvider>) -> Self {
+        self.credentials = Some(provider);
+        self
+    }
+
     /// Sets what opens connections to name servers and brokers: plain TCP by default. A dialer of
-    /// one's own goes through a proxy, or stays inside the process for a test.
+    /// one's own goes through a proxy, or stays inside the process for a test. With the setting `tls`, TLS is spoken on
+    /// what it opens.
     pub fn dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
         self.dialer = dialer;
         self
@@ -134,7 +152,7 @@ impl ProducerBuilder {
         self
     }
 
-    /// Checks everything and makes the producer. Does no I/O.
+    /// Checks everything and makes the producer. Opens nothing; with `tls` it reads the files of certificates and keys.
     ///
     /// # Errors
     /// [`BuildError`], naming every setting that is wrong.
@@ -156,8 +174,20 @@ impl ProducerBuilder {
             topics,
             required: self.preheat_required,
         };
+        config
+            .credentials()
+            .map_err(|error| BuildError::Credentials(Arc::new(error)))?;
+        let mut options = config.connection_options();
+        if let Some(provider) = self.credentials {
+            options = options.with_credentials(provider);
+        }
+        let network = Network {
+            options,
+            dialer: secured(self.dialer, &config)?,
+            discovery: self.discovery,
+        };
         Ok(Producer {
-            core: Arc::new(Core::new(config, preheat, self.dialer, self.discovery)),
+            core: Arc::new(Core::new(config, preheat, network)),
         })
     }
 
@@ -181,4 +211,32 @@ impl ProducerBuilder {
     pub fn start_blocking(self) -> Result<BlockingProducer, StartError> {
         BlockingProducer::start(self.build()?)
     }
+}
+
+/// The dialer, with TLS on top if the settings ask for it.
+#[cfg(feature = "tls")]
+fn secured(
+    dialer: Arc<dyn Dialer>,
+    config: &ProducerConfig,
+) -> Result<Arc<dyn Dialer>, BuildError> {
+    use crate::config::routing::remoting::TlsDialer;
+    match config.tls_options() {
+        None => Ok(dialer),
+        Some(options) => match TlsDialer::over(dialer, &options) {
+            Ok(dialer) => Ok(Arc::new(dialer)),
+            Err(error) => Err(BuildError::Tls(Arc::new(error))),
+        },
+    }
+}
+
+/// The dialer; TLS was left out when this crate was built.
+#[cfg(not(feature = "tls"))]
+fn secured(
+    dialer: Arc<dyn Dialer>,
+    config: &ProducerConfig,
+) -> Result<Arc<dyn Dialer>, BuildError> {
+    if config.tls {
+        return Err(BuildError::TlsLeftOut);
+    }
+    Ok(dialer)
 }

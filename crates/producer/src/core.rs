@@ -16,7 +16,7 @@ use crate::client_id;
 use crate::compression::Compression;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::MessageIdGenerator;
-use crate::config::routing::remoting::{ConnectionPool, Dialer, NoConsumer};
+use crate::config::routing::remoting::{ConnectionOptions, ConnectionPool, Dialer, NoConsumer};
 use crate::config::routing::{
     BrokerRegistry, MessageRouter, NameServerClient, NameServerDiscovery, TopicBrokerMapping,
 };
@@ -38,6 +38,13 @@ const GOODBYE_SHARE: u32 = 4;
 
 /// Longest time for connections to write what they were given when a shutdown closes them.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How the producer reaches servers.
+pub(crate) struct Network {
+    pub(crate) options: ConnectionOptions,
+    pub(crate) dialer: Arc<dyn Dialer>,
+    pub(crate) discovery: Option<Arc<dyn NameServerDiscovery>>,
+}
 
 /// Everything behind a [`Producer`](crate::Producer).
 pub(crate) struct Core {
@@ -96,12 +103,12 @@ impl Drop for Core {
 
 impl Core {
     /// Puts the parts together. Does no I/O and starts no task.
-    pub(crate) fn new(
-        config: ProducerConfig,
-        preheat: Preheat,
-        dialer: Arc<dyn Dialer>,
-        discovery: Option<Arc<dyn NameServerDiscovery>>,
-    ) -> Self {
+    pub(crate) fn new(config: ProducerConfig, preheat: Preheat, network: Network) -> Self {
+        let Network {
+            options,
+            dialer,
+            discovery,
+        } = network;
         let group: Arc<str> = Arc::from(config.producer_group.as_str());
         let client_id: Arc<str> = match &config.client_id {
             Some(given) => Arc::from(given.as_str()),
@@ -119,7 +126,6 @@ impl Core {
             tasks.clone(),
             cancel.clone(),
         ));
-        let options = config.connection_options();
         let handler = Arc::clone(&heartbeats);
         let brokers = ConnectionPool::with_dialer(options.clone(), handler, Arc::clone(&dialer));
         let name_servers = ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialer);

@@ -9,10 +9,13 @@ mod ext_fields;
 mod json;
 mod peek;
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub(crate) use self::peek::visit_fields;
 pub use self::peek::{CommandHead, peek};
+use crate::auth;
 use crate::code::ResponseCode;
 use crate::frame::{Frame, FrameError, HeaderEncoding, MAX_FRAME_LENGTH};
 use crate::header::RequestHeader;
@@ -67,7 +70,7 @@ impl LanguageCode {
 }
 
 /// A request or a response with its fields decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemotingCommand {
     /// Request code, or response code if [`is_response`](Self::is_response).
@@ -86,6 +89,26 @@ pub struct RemotingCommand {
     pub ext_fields: Vec<(String, String)>,
     /// The body, possibly empty.
     pub body: Bytes,
+}
+
+/// Credentials are left out, and of a body only its length is shown.
+impl fmt::Debug for RemotingCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = self.ext_fields.iter();
+        let fields: Vec<_> = fields
+            .filter(|(name, _)| !auth::FIELDS.contains(&name.as_str()))
+            .collect();
+        f.debug_struct("RemotingCommand")
+            .field("code", &self.code)
+            .field("language", &self.language)
+            .field("version", &self.version)
+            .field("opaque", &self.opaque)
+            .field("flag", &self.flag)
+            .field("remark", &self.remark)
+            .field("ext_fields", &fields)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
+    }
 }
 
 impl RemotingCommand {

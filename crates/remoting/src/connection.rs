@@ -39,6 +39,7 @@ pub(crate) use self::sign::{Observer, Sign, Watch};
 pub(crate) use self::silence::SilenceLimit;
 pub use self::stats::NetworkStats;
 pub(crate) use self::stats::{Counters, count};
+use crate::auth::Signed;
 use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand, RequestMode};
 use crate::frame::{Frame, FrameError};
@@ -264,6 +265,13 @@ impl Connection {
         deadline: Instant,
     ) -> Result<InFlight<'_>, RequestError> {
         let shared = &self.handle.shared;
+        // Here, where no lock is held: a large body takes time.
+        let signer = shared.signer.as_ref();
+        let signature = signer.map(|signer| signer.sign(header, body));
+        let header = &Signed {
+            header,
+            signature: signature.as_ref(),
+        };
         loop {
             // Registered before the check, so room made in between is not missed.
             let room = shared.room.notified();

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod auth;
 mod byte_size;
 mod code;
 pub mod command;
@@ -18,7 +19,9 @@ pub mod protocol;
 #[doc(hidden)]
 pub mod random;
 mod response_class;
+mod tls;
 
+pub use auth::{Credentials, CredentialsError, CredentialsProvider, RotatingCredentials, Signer};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use code::{RequestCode, ResponseCode};
 pub use command::{CLIENT_VERSION, LanguageCode, RemotingCommand};
@@ -38,3 +41,10 @@ pub use host::host_address;
 pub use message::{Message, MessageError};
 pub use pool::{ConnectionPool, Endpoint, EndpointHold};
 pub use response_class::{HealthEffect, ResponseClass, RetryRule};
+/// A text that is never printed and wiped from memory when dropped.
+pub use secrecy::SecretString;
+#[doc(hidden)]
+pub use secrecy::{ExposeSecret, zeroize::Zeroizing};
+#[cfg(feature = "tls")]
+pub use tls::TlsDialer;
+pub use tls::{TlsFailure, TlsOptions, TlsOptionsError, TlsVersion};

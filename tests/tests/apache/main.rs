@@ -9,6 +9,7 @@
     reason = "clippy does not see that the helpers of an integration test are tests"
 )]
 
+mod acl;
 mod auto_create;
 mod bodies;
 mod clusters;
@@ -23,4 +24,5 @@ mod promises;
 mod properties;
 mod routing;
 mod sends;
+mod tls;
 mod unique_key;

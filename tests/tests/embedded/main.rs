@@ -8,6 +8,7 @@
     reason = "clippy does not see that the helpers of an integration test are tests"
 )]
 
+mod access;
 mod burst;
 mod errors;
 mod lifecycle;

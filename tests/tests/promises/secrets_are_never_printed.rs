@@ -1,12 +1,14 @@
-//! Bodies and property values appear in no log line, no error and no `Debug`.
+//! Bodies, property values and credentials appear in no log line, no error, no `Debug` and no listing of settings.
 
 use std::error::Error;
 use std::fmt::Debug;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use rocketmq_producer::{Message, Producer, SendOptions};
+use rocketmq_producer::remoting::{Credentials, RemotingCommand, RotatingCredentials};
+use rocketmq_producer::{Message, Producer, ProducerConfig, SendOptions};
 use rocketmq_producer_tests::peer::{Peer, Reply, closed_address};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -133,6 +135,103 @@ async fn secrets_are_never_printed() -> Result<()> {
         let bytes = format!("{:?}", secret.as_bytes());
         let list = bytes.trim_matches(['[', ']']);
         assert!(!text.contains(list), "{secret} as numbers");
+    }
+    Ok(())
+}
+
+/// Keys and a token, which are to appear nowhere either.
+const KEYS: [&str; 3] = ["accesssecret", "signsecret", "tokensecret"];
+
+#[tokio::test]
+async fn credentials_are_never_printed() -> Result<()> {
+    let printed = Printed::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(printed.clone())
+        .with_ansi(false)
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let [access_key, secret_key, token] = KEYS;
+    for fate in [
+        Reply::receipt(),
+        Reply::answer(16, "check signature failed."),
+        Reply::answer(1, "AclException: no"),
+        Reply::Close,
+    ] {
+        let signed = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&signed);
+        let broker = Peer::broker(move |request, _| {
+            noted.store(request.field("AccessKey") == Some(access_key), Relaxed);
+            fate.clone()
+        })
+        .await?;
+        let name_server = Peer::name_server(&[(A, &*broker.address())]).await?;
+        let builder = Producer::builder("secrets")
+            .name_servers(&name_server.address())
+            .credentials(access_key, secret_key)
+            .configure(|settings| settings.security_token(token).debug_enabled(true));
+        printed.debug(&builder);
+        let producer = builder.start().await?;
+        let options = SendOptions::new().timeout(millis(300));
+        match producer.send_with(Message::new(TOPIC, "x")?, options).await {
+            Ok(receipt) => printed.debug(&receipt),
+            Err(error) => {
+                printed.error(&error);
+                printed.debug(&error.advice());
+            }
+        }
+        assert!(signed.load(Relaxed), "the request was signed");
+        printed.debug(&producer.send_heartbeat_to_all_brokers().await);
+        printed.debug(&producer.config());
+        printed.debug(&producer.config().connection_options());
+        printed.debug(&producer.config().credentials()?);
+        for entry in producer.config().entries() {
+            printed.debug(&entry);
+            printed.debug(&entry.to_string());
+        }
+        printed.debug(&producer);
+        printed.debug(&producer.stats());
+        printed.debug(&producer.shutdown(millis(200)).await);
+    }
+    let layers = ProducerConfig::builder().producer_group("g");
+    for (key, value) in [
+        ("access_key", format!(" {access_key}")),
+        ("secret_key", format!("{secret_key}\n")),
+        ("security_token", format!("{token}\0")),
+    ] {
+        let variable = format!("ROCKETMQ_PRODUCER_{}", key.to_ascii_uppercase());
+        let file = format!("{key} = {value:?}");
+        for layers in [
+            layers.clone().set(key, &value),
+            layers.clone().environment_from([(&variable, &value)]),
+            layers.clone().toml("settings.toml", &file),
+        ] {
+            printed.debug(&layers);
+            let error = layers.build().err().context("not a key")?;
+            printed.error(&error);
+        }
+        let one_alone = layers
+            .clone()
+            .set(key, value.trim_matches(['\0', '\n', ' ']));
+        printed.error(&one_alone.build().err().context("half a pair")?);
+    }
+    let credentials = Credentials::new(access_key, secret_key)?.with_security_token(token)?;
+    let rotating = RotatingCredentials::new(credentials.clone());
+    printed.debug(&credentials);
+    printed.debug(&rotating);
+    printed.debug(&credentials.sign(RemotingCommand::request(34, 1)));
+
+    let text = printed.text();
+    assert!(text.contains(TOPIC), "something was printed");
+    for secret in KEYS {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+        let bytes = format!("{:?}", secret.as_bytes());
+        assert!(
+            !text.contains(bytes.trim_matches(['[', ']'])),
+            "{secret} as numbers"
+        );
     }
     Ok(())
 }

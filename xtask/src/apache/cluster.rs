@@ -95,6 +95,7 @@ impl Cluster {
                 java,
                 home,
                 registers_with: Vec::new(),
+                access: spec.access,
             };
             name_servers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
         }
@@ -109,6 +110,7 @@ impl Cluster {
                 java,
                 home,
                 registers_with: registers_with.clone(),
+                access: spec.access,
             };
             brokers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::probe;
+use super::{Access, probe};
 use crate::process::{Process, Signal, tail};
 use crate::wait;
 
@@ -40,6 +40,7 @@ pub(super) struct Launch {
     pub(super) home: PathBuf,
     /// The name servers that must list a broker before it is ready; none for a name server.
     pub(super) registers_with: Vec<String>,
+    pub(super) access: Access,
 }
 
 impl Node {
@@ -194,12 +195,29 @@ impl Node {
 
     /// Whether a client could use the server now.
     fn is_ready(&self) -> Result<bool> {
+        if self.launch.access == Access::Encrypted {
+            // It says so after it has registered, anew in each run.
+            if self
+                .process()
+                .as_mut()
+                .map(Process::exited)
+                .transpose()?
+                .flatten()
+                .is_some()
+            {
+                bail!("not running");
+            }
+            return Ok(self.output(usize::MAX).contains("boot success"));
+        }
         let own = if self.launch.registers_with.is_empty() {
             CLUSTER_INFO
         } else {
             RUNTIME_INFO
         };
-        probe::ask(&self.address, own, &[], PROBE_TIMEOUT)?.ok()?;
+        let answer = probe::ask(&self.address, own, &[], PROBE_TIMEOUT)?;
+        if self.launch.access == Access::Open {
+            answer.ok()?;
+        }
         for name_server in &self.launch.registers_with {
             if !lists_broker(name_server, &self.address)? {
                 return Ok(false);

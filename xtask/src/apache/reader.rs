@@ -3,9 +3,11 @@
 mod program;
 mod types;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Version, jars};
@@ -13,11 +15,22 @@ use crate::process::tail;
 
 pub use types::{JavaSend, ProducerConnection, ReadMessage, ReadOptions, SentMessage};
 
+#[derive(Deserialize)]
+struct AskedAnswer {
+    code: i32,
+    remark: Option<String>,
+    body: Option<String>,
+}
+
 /// Runs `java/Reader.java` on the jars of one version; each call is one Java process of about a second.
 #[derive(Debug, Clone)]
 pub struct Reader {
     lib: PathBuf,
     classes: PathBuf,
+    /// Access key and secret key of every request.
+    credentials: Option<(String, String)>,
+    /// Further options of the Java machine.
+    java: Vec<String>,
 }
 
 impl Reader {
@@ -28,7 +41,62 @@ impl Reader {
     pub fn new(version: Version) -> Result<Self> {
         let lib = jars(version)?;
         let classes = program::compiled(version, &lib)?;
-        Ok(Self { lib, classes })
+        Ok(Self {
+            lib,
+            classes,
+            credentials: None,
+            java: Vec::new(),
+        })
+    }
+
+    /// A reader that signs its requests.
+    #[must_use]
+    pub fn with_credentials(mut self, access_key: &str, secret_key: &str) -> Self {
+        self.credentials = Some((access_key.to_owned(), secret_key.to_owned()));
+        self
+    }
+
+    /// A reader whose Java machine has these options too, such as those of TLS.
+    #[must_use]
+    pub fn with_java(mut self, options: impl IntoIterator<Item = String>) -> Self {
+        self.java.extend(options);
+        self
+    }
+
+    /// Sends one request to a server by Apache's own client, in ways that [`ask`](super::ask) does not know: signed or
+    /// in TLS. The answer's body must be text.
+    ///
+    /// # Errors
+    /// When the server does not answer, or with another code than 0.
+    pub fn ask(
+        &self,
+        address: &str,
+        code: i32,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Result<String> {
+        let fields = serde_json::to_string(&fields.iter().copied().collect::<BTreeMap<_, _>>())?;
+        let code = code.to_string();
+        let mut answers: Vec<AskedAnswer> = self.run(&[
+            "ask",
+            "--address",
+            address,
+            "--code",
+            &code,
+            "--fields",
+            &fields,
+            "--body",
+            body,
+        ])?;
+        let answer = answers.pop().context("no answer")?;
+        if answer.code != 0 {
+            bail!(
+                "{address} refused with {}: {}",
+                answer.code,
+                answer.remark.unwrap_or_default()
+            );
+        }
+        Ok(answer.body.unwrap_or_default())
     }
 
     /// Every message of the topic on every broker, in the order of broker, queue and offset.
@@ -128,7 +196,11 @@ impl Reader {
     }
 
     fn run<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<Vec<T>> {
-        let run = program::run(&self.lib, &self.classes, arguments)?;
+        let mut signed = arguments.to_vec();
+        if let Some((access_key, secret_key)) = &self.credentials {
+            signed.extend(["--access-key", access_key, "--secret-key", secret_key]);
+        }
+        let run = program::run(&self.lib, &self.classes, &self.java, &signed)?;
         if !run.status.success() {
             bail!(
                 "the Java program failed ({}): {}\n{}",

@@ -1,6 +1,88 @@
 //! What a cluster should look like.
 
+use std::path::PathBuf;
+
 use super::Version;
+
+/// How a server may be asked whether it is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// By anyone.
+    Open,
+    /// Anyone gets an answer, if only a refusal.
+    Signed,
+    /// In TLS only: what the server prints is looked at instead.
+    Encrypted,
+}
+
+/// Files, all in PEM, of servers that speak TLS.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ServerTls {
+    /// The servers' certificate.
+    pub cert: PathBuf,
+    /// Its private key, in PKCS#8.
+    pub key: PathBuf,
+    /// Who signed it, and whoever signs the clients' certificates.
+    pub ca: PathBuf,
+    /// Whether a client must show a certificate.
+    pub client_auth: bool,
+}
+
+impl ServerTls {
+    /// Servers with these files, which ask clients for nothing.
+    #[must_use]
+    pub fn new(cert: impl Into<PathBuf>, key: impl Into<PathBuf>, ca: impl Into<PathBuf>) -> Self {
+        Self {
+            cert: cert.into(),
+            key: key.into(),
+            ca: ca.into(),
+            client_auth: false,
+        }
+    }
+
+    /// Sets [`client_auth`](Self::client_auth).
+    #[must_use]
+    pub const fn client_auth(mut self, required: bool) -> Self {
+        self.client_auth = required;
+        self
+    }
+
+    /// Options of a server's Java machine; a broker is a client of its name servers too.
+    fn java(&self) -> Vec<String> {
+        let [cert, key, ca] = [&self.cert, &self.key, &self.ca].map(|path| path.display());
+        let mut options = vec![
+            "-Dtls.test.mode.enable=false".to_owned(),
+            "-Dtls.server.mode=enforcing".to_owned(),
+            format!("-Dtls.server.keyPath={key}"),
+            format!("-Dtls.server.certPath={cert}"),
+        ];
+        options.extend(Self::client_java(&self.ca));
+        if self.client_auth {
+            options.extend([
+                "-Dtls.server.need.client.auth=require".to_owned(),
+                "-Dtls.server.authClient=true".to_owned(),
+                format!("-Dtls.server.trustCertPath={ca}"),
+                format!("-Dtls.client.keyPath={key}"),
+                format!("-Dtls.client.certPath={cert}"),
+            ]);
+        }
+        options
+    }
+
+    /// Options of the Java machine of a client that believes whom `ca` has signed.
+    #[must_use]
+    pub fn client_java(ca: &std::path::Path) -> Vec<String> {
+        vec![
+            "-Dtls.enable=true".to_owned(),
+            "-Dtls.client.authServer=true".to_owned(),
+            format!("-Dtls.client.trustCertPath={}", ca.display()),
+            // No settings of the machine's own.
+            "-Dtls.config.file=/nonexistent".to_owned(),
+        ]
+    }
+}
 
 /// How to start a [`Cluster`](super::Cluster): one name server, one broker, topics only by
 /// [`create_topic`](super::Cluster::create_topic), unless said otherwise.
@@ -21,6 +103,12 @@ pub struct ClusterSpec {
     pub broker_java: Vec<String>,
     /// Maximum heap of each broker in MiB. Default 512.
     pub broker_heap_mib: u32,
+    /// Further options of every name server's Java machine.
+    pub name_server_java: Vec<String>,
+    /// Further files in every broker's home, by their paths in it.
+    pub broker_files: Vec<(String, String)>,
+    /// How the servers may be asked whether they are ready. Default [`Access::Open`].
+    pub access: Access,
     /// The first name server's port, the other servers in steps of 10 above it; free ports by default.
     pub port: Option<u16>,
 }
@@ -38,6 +126,9 @@ impl ClusterSpec {
             broker_java: Vec::new(),
             broker_heap_mib: 512,
             port: None,
+            name_server_java: Vec::new(),
+            broker_files: Vec::new(),
+            access: Access::Open,
         }
     }
 
@@ -80,6 +171,49 @@ impl ClusterSpec {
     #[must_use]
     pub const fn broker_heap_mib(mut self, mib: u32) -> Self {
         self.broker_heap_mib = mib;
+        self
+    }
+
+    /// Has brokers check signatures and rights: ACL 2.0 with this account as its super user, or, before 5.0, ACL 1.0,
+    /// where the file of accounts is `accounts`.
+    #[must_use]
+    pub fn acl(mut self, access_key: &str, secret_key: &str, accounts: &str) -> Self {
+        self.access = Access::Signed;
+        if self.version == Version::V4_9_7 {
+            self.broker_files
+                .push(("conf/plain_acl.yml".to_owned(), accounts.to_owned()));
+            return self.broker_conf("aclEnable=true");
+        }
+        let package = "org.apache.rocketmq.auth";
+        for part in ["authentication", "authorization"] {
+            let name = if part == "authentication" {
+                "Authentication"
+            } else {
+                "Authorization"
+            };
+            let provider = format!("{package}.{part}.provider");
+            self = self
+                .broker_conf(format!("{part}Enabled=true"))
+                .broker_conf(format!("{part}Provider={provider}.Default{name}Provider"))
+                .broker_conf(format!(
+                    "{part}MetadataProvider={provider}.Local{name}MetadataProvider"
+                ));
+        }
+        self.broker_conf(format!(
+            r#"initAuthenticationUser={{"username":"{access_key}","password":"{secret_key}"}}"#
+        ))
+        .broker_conf(format!(
+            r#"innerClientAuthenticationCredentials={{"accessKey":"{access_key}","secretKey":"{secret_key}"}}"#
+        ))
+    }
+
+    /// Has every server speak TLS only, with the files of `tls`.
+    #[must_use]
+    pub fn tls(mut self, tls: &ServerTls) -> Self {
+        self.access = Access::Encrypted;
+        let options = tls.java();
+        self.name_server_java.extend(options.iter().cloned());
+        self.broker_java.extend(options);
         self
     }
 

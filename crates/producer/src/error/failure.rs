@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::ErrorKind;
 use crate::config::routing::remoting::message::CompressionError;
 use crate::config::routing::remoting::{
-    ConnectError, ConnectFailure, Delivery, FrameError, MessageError, RequestError, RequestFailure,
-    ResponseClass, ResponseCode,
+    CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, MessageError, RequestError,
+    RequestFailure, ResponseClass, ResponseCode, RetryRule, TlsFailure,
 };
-use crate::config::routing::{NameServerError, RoutingError};
+use crate::config::routing::{AttemptCause, NameServerError, RoutingError};
 use crate::lanes::Lane;
 use crate::lifecycle::State;
 
@@ -235,6 +235,11 @@ impl SendFailure {
                 "keep the runtime alive for as long as the producer, or use `start_blocking`"
             }
             Self::BrokerAway { cause: error, .. } | Self::Connect(error) => match error.failure() {
+                failure if failure.tls().is_some() => tls_advice(failure.tls()),
+                failure if failure.closed_without_a_word() => {
+                    "check that a RocketMQ broker listens there, and whether it takes TLS only \
+                     (setting tls)"
+                }
                 ConnectFailure::TimedOut(_) => {
                     "check that the broker's advertised address (brokerIP1) is reachable from here"
                 }
@@ -245,6 +250,14 @@ impl SendFailure {
             },
             Self::Compression(_) => {
                 "send it with compress_type none, and report what the codec says"
+            }
+            Self::Request(error)
+                if error
+                    .failure()
+                    .lost()
+                    .is_some_and(|lost| lost.tls().is_some()) =>
+            {
+                tls_advice(error.failure().lost().and_then(CloseReason::tls))
             }
             Self::Deadline | Self::Overtaken | Self::Request(_) => {
                 "see the attempts for where the time went; a longer send_msg_timeout gives \
@@ -276,6 +289,13 @@ impl SendFailure {
                     (ResponseCode::MESSAGE_ILLEGAL, _) => {
                         "correct the message as the broker's words say"
                     }
+                    (
+                        ResponseCode::NO_PERMISSION | ResponseCode::SYSTEM_ERROR,
+                        RetryRule::Never,
+                    ) => {
+                        "the broker refuses the credentials or their rights: read its words, check \
+                         access_key and secret_key, and ask its operator for the right to publish"
+                    }
                     (ResponseCode::NO_PERMISSION | ResponseCode::SYSTEM_ERROR, _) => {
                         "read the broker's words; for credentials or permissions ask its operator"
                     }
@@ -286,6 +306,13 @@ impl SendFailure {
             Self::Routing(error) => match error {
                 RoutingError::TopicNotFound { .. } => {
                     "create the topic, or correct its name or the name server address"
+                }
+                RoutingError::NameServer { cause, .. } if tls_of(cause).is_some() => {
+                    tls_advice(tls_of(cause))
+                }
+                RoutingError::NameServer { cause, .. } if was_closed(cause) => {
+                    "check that a name server listens at namesrv_addr, and whether it takes TLS only \
+                     (setting tls)"
                 }
                 RoutingError::NameServer { .. } => {
                     "check namesrv_addr and that a name server listens there"
@@ -305,5 +332,45 @@ impl SendFailure {
             Self::State(State::Created) => "start the producer before sending",
             Self::State(_) => "build a new producer; one that was shut down does not start again",
         }
+    }
+}
+
+/// How TLS failed with a name server, if it did.
+fn tls_of(error: &NameServerError) -> Option<&TlsFailure> {
+    error
+        .attempts()
+        .iter()
+        .find_map(|attempt| match &attempt.cause {
+            AttemptCause::Connect(error) => error.failure().tls(),
+            AttemptCause::Request(error) => error.failure().lost()?.tls(),
+            _ => None,
+        })
+}
+
+/// Whether a name server closed the connection without an answer.
+fn was_closed(error: &NameServerError) -> bool {
+    error.attempts().iter().any(|attempt| match &attempt.cause {
+        AttemptCause::Connect(error) => error.failure().closed_without_a_word(),
+        AttemptCause::Request(error) => error.failure().lost().is_some_and(CloseReason::is_by_peer),
+        _ => false,
+    })
+}
+
+/// What to do when TLS has failed.
+fn tls_advice(failure: Option<&TlsFailure>) -> &'static str {
+    match failure {
+        Some(TlsFailure::UnknownCa) => "give the authority that signed the certificate as tls_ca",
+        Some(TlsFailure::NameMismatch { .. }) => {
+            "set tls_server_name to a name in the certificate, or have the address put into it"
+        }
+        Some(TlsFailure::Expired | TlsFailure::NotValidYet) => {
+            "have the server's certificate renewed, and check this machine's clock"
+        }
+        Some(TlsFailure::ClientCertificateRequired | TlsFailure::ClientCertificateRefused(_)) => {
+            "give a certificate that the server takes as tls_cert and tls_key"
+        }
+        Some(TlsFailure::NotTls) => "turn tls off, or have the server speak TLS",
+        Some(TlsFailure::Incompatible) => "lower tls_min_version, or have the server updated",
+        _ => "read what TLS says; check the certificates of both sides",
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::ConfigError;
 use crate::config::routing::RoutingError;
+use crate::config::routing::remoting::{CredentialsError, TlsOptionsError};
 use crate::lifecycle::State;
 
 /// Why a producer could not be built. Nothing was sent or opened.
@@ -17,6 +18,15 @@ pub enum BuildError {
     /// A setting is missing or wrong (pyrocketmq: `ConfigurationError`, 5001).
     #[error("invalid configuration")]
     Configuration(#[source] Arc<ConfigError>),
+    /// A credential, changed in the resolved configuration, cannot be one.
+    #[error("credentials cannot be used")]
+    Credentials(#[source] Arc<CredentialsError>),
+    /// What the settings of TLS name cannot be used, such as a file of certificates.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] Arc<TlsOptionsError>),
+    /// The setting `tls` is on, and this program was built without the feature `tls`.
+    #[error("this program was built without the feature `tls`")]
+    TlsLeftOut,
     /// A topic to preheat has a name that no message could be sent to.
     #[error("topic {topic:?} cannot be preheated")]
     Topic {
@@ -66,7 +76,13 @@ impl StartError {
     #[must_use]
     pub const fn code(&self) -> i32 {
         match self {
-            Self::Build(BuildError::AlreadyResolved | BuildError::Configuration(_)) => 5001,
+            Self::Build(
+                BuildError::AlreadyResolved
+                | BuildError::Configuration(_)
+                | BuildError::Credentials(_)
+                | BuildError::Tls(_)
+                | BuildError::TlsLeftOut,
+            ) => 5001,
             Self::State(_) => 1003,
             _ => 1001,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::delivery::Delivery;
 use crate::frame::FrameError;
+use crate::tls::TlsFailure;
 
 /// A request that got no answer.
 ///
@@ -93,6 +94,38 @@ pub enum CloseReason {
     Protocol(FrameError),
 }
 
+impl RequestFailure {
+    /// Why the connection was lost, if it was.
+    #[must_use]
+    pub fn lost(&self) -> Option<&CloseReason> {
+        match self {
+            Self::ConnectionLost(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+impl CloseReason {
+    /// Whether the peer closed or reset the connection.
+    #[must_use]
+    pub fn is_by_peer(&self) -> bool {
+        match self {
+            Self::PeerClosed => true,
+            Self::Io(error) => error.kind() == io::ErrorKind::ConnectionReset,
+            _ => false,
+        }
+    }
+
+    /// How TLS failed, if it was TLS that ended it.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFailure> {
+        match self {
+            Self::Io(error) => TlsFailure::of(error),
+            _ => None,
+        }
+    }
+}
+
 /// A connection could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("cannot connect to {address}: {failure}")]
@@ -147,4 +180,28 @@ pub enum ConnectFailure {
     /// The pool is closed.
     #[error("the connection pool is closed")]
     PoolClosed,
+}
+
+impl ConnectFailure {
+    /// How TLS failed, if it was TLS that kept the connection from opening or ended the last one.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFailure> {
+        match self {
+            Self::Io(error) => TlsFailure::of(error),
+            Self::EndedAtOnce(reason) => reason.tls(),
+            Self::BackingOff { cause, .. } => cause.tls(),
+            _ => None,
+        }
+    }
+
+    /// Whether the peer took the connection and closed it before it had said anything, as a server does that speaks
+    /// TLS only, or none.
+    #[must_use]
+    pub fn closed_without_a_word(&self) -> bool {
+        match self {
+            Self::EndedAtOnce(reason) => reason.is_by_peer(),
+            Self::BackingOff { cause, .. } => cause.closed_without_a_word(),
+            _ => false,
+        }
+    }
 }

@@ -1,7 +1,9 @@
 //! Settings of a connection and of the pool that opens it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::{CredentialsProvider, Signer};
 use crate::byte_size::ByteSize;
 use crate::frame::{HeaderEncoding, MAX_FRAME_LENGTH};
 
@@ -61,6 +63,9 @@ pub struct ConnectionOptions {
     /// How long attempts follow at [`recovery_interval`](Self::recovery_interval); after that they
     /// follow at [`max_redial_pause`](Self::max_redial_pause). Default 5 minutes.
     pub recovery_phase: Duration,
+    /// What signs every request, for servers with access control (Java: `AclClientRPCHook`).
+    /// Default none.
+    pub signer: Option<Signer>,
 }
 
 impl Default for ConnectionOptions {
@@ -78,6 +83,7 @@ impl Default for ConnectionOptions {
             silence_limit: Duration::from_millis(200),
             recovery_interval: Duration::from_secs(1),
             recovery_phase: Duration::from_secs(300),
+            signer: None,
         }
     }
 }
@@ -159,6 +165,14 @@ impl ConnectionOptions {
     pub const fn with_recovery(mut self, interval: Duration, phase: Duration) -> Self {
         self.recovery_interval = interval;
         self.recovery_phase = phase;
+        self
+    }
+
+    /// Signs every request with the credentials that `provider` gives; sets
+    /// [`signer`](Self::signer).
+    #[must_use]
+    pub fn with_credentials(mut self, provider: Arc<dyn CredentialsProvider>) -> Self {
+        self.signer = Some(Signer::new(provider));
         self
     }
 

@@ -17,6 +17,7 @@ use super::sign::{Sign, Watch};
 use super::silence::Silence;
 use super::stats::{Counters, count};
 use super::{ConnectionOptions, Response};
+use crate::auth::Signer;
 use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand, RequestMode, encode_request};
 use crate::delivery::Delivery;
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     /// Signalled when written bytes have made room.
     pub(super) room: Notify,
+    /// What signs requests, if they are to be signed.
+    pub(super) signer: Option<Signer>,
     encoding: HeaderEncoding,
     max_pending: usize,
     max_unsent: usize,
@@ -123,6 +126,7 @@ impl Shared {
             peer,
             counters,
             room: Notify::new(),
+            signer: options.signer.clone(),
             encoding: options.header_encoding,
             max_pending,
             max_unsent: options.max_unsent.as_usize(),

@@ -14,4 +14,5 @@ mod requests;
 mod responses;
 mod round_trips;
 mod routes;
+mod signatures;
 mod support;

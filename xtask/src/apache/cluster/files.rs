@@ -53,7 +53,13 @@ impl Files<'_> {
             "listenPort={port}\nkvConfigPath={at}/kvConfig.json\nconfigStorePath={at}/namesrv.properties\n"
         );
         let class = "org.apache.rocketmq.namesrv.NamesrvStartup";
-        let java = self.java(&home, NAME_SERVER_HEAP_MIB, &[], class, &conf)?;
+        let options: Vec<&str> = self
+            .spec
+            .name_server_java
+            .iter()
+            .map(String::as_str)
+            .collect();
+        let java = self.java(&home, NAME_SERVER_HEAP_MIB, &options, class, &conf)?;
         Ok((home, java))
     }
 
@@ -66,6 +72,9 @@ impl Files<'_> {
     ) -> Result<(PathBuf, Vec<String>)> {
         let home = self.home(name)?;
         let at = home.display();
+        for (file, text) in &self.spec.broker_files {
+            fs::write(home.join(file), text)?;
+        }
         let conf = format!(
             "{BROKER_CONF}brokerName={name}\nlistenPort={port}\nhaListenPort={}\nnamesrvAddr={name_servers}\n\
              storePathRootDir={at}/store\nstorePathCommitLog={at}/store/commitlog\nautoCreateTopicEnable={}\n{}\n",

@@ -52,7 +52,7 @@ pub(super) fn compiled(version: Version, lib: &Path) -> Result<PathBuf> {
 }
 
 /// Runs the program to its end.
-pub(super) fn run(lib: &Path, classes: &Path, arguments: &[&str]) -> Result<Run> {
+pub(super) fn run(lib: &Path, classes: &Path, java: &[String], arguments: &[&str]) -> Result<Run> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let home = paths::apache().join("reader");
     fs::create_dir_all(&home)?;
@@ -69,6 +69,7 @@ pub(super) fn run(lib: &Path, classes: &Path, arguments: &[&str]) -> Result<Run>
         // Its log files belong here, not into the user's home.
         .arg(format!("-Duser.home={}", home.display()))
         .arg("-Drocketmq.client.logLevel=WARN")
+        .args(java)
         .arg("-cp")
         .arg(format!("{}:{}/*", classes.display(), lib.display()))
         .arg("Reader")

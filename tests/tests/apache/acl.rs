@@ -1,0 +1,222 @@
+//! Brokers with access control: ACL 2.0 on 5.5.0, ACL 1.0 on 4.9.7. Each has a cluster of its own for the one test.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use rocketmq_producer::remoting::{Credentials, HeaderEncoding, ResponseCode, RotatingCredentials};
+use rocketmq_producer::{Delivery, ErrorKind, Message, Producer, SendError, SendFailure};
+use rocketmq_producer_tests::oracle::Oracle;
+use xtask::apache::{Cluster, ClusterSpec, ReadOptions, Reader, Version, ask, require};
+use xtask::wait;
+
+use crate::clusters::{block_on, end, on_4_9_7, on_5_5_0};
+
+/// `UPDATE_AND_CREATE_TOPIC`, `AUTH_CREATE_USER` and `AUTH_CREATE_ACL`, sent to a broker.
+const CREATE_TOPIC: i32 = 17;
+const CREATE_USER: i32 = 3001;
+const CREATE_ACL: i32 = 3006;
+/// `GET_ROUTEINFO_BY_TOPIC`, sent to a name server.
+const TOPIC_ROUTE: i32 = 105;
+
+const SUPER: (&str, &str) = ("superUser", "superUserSecret");
+const PUBLISHER: (&str, &str) = ("publisher", "publisherSecret");
+const STRANGER: (&str, &str) = ("stranger", "strangerSecret");
+const TOPIC: &str = "acl-ok";
+const SOON: Duration = Duration::from_secs(30);
+const PATIENT: Duration = Duration::from_secs(20);
+
+/// Of ACL 1.0.
+const ACCOUNTS: &str = "\
+accounts:
+  - accessKey: superUser
+    secretKey: superUserSecret
+    whiteRemoteAddress:
+    admin: true
+  - accessKey: publisher
+    secretKey: publisherSecret
+    whiteRemoteAddress:
+    admin: false
+    defaultTopicPerm: DENY
+    defaultGroupPerm: SUB
+    topicPerms:
+      - acl-ok=PUB
+  - accessKey: stranger
+    secretKey: strangerSecret
+    whiteRemoteAddress:
+    admin: false
+    defaultTopicPerm: DENY
+    defaultGroupPerm: SUB
+";
+
+#[test]
+fn requests_are_signed_and_refusals_are_final_on_5_5_0() -> Result<()> {
+    run(
+        concat!(
+            module_path!(),
+            "::requests_are_signed_and_refusals_are_final_on_5_5_0"
+        ),
+        on_5_5_0().brokers(1),
+        ResponseCode::NO_PERMISSION,
+    )
+}
+
+#[test]
+fn requests_are_signed_and_refusals_are_final_on_4_9_7() -> Result<()> {
+    run(
+        concat!(
+            module_path!(),
+            "::requests_are_signed_and_refusals_are_final_on_4_9_7"
+        ),
+        on_4_9_7(),
+        ResponseCode::SYSTEM_ERROR,
+    )
+}
+
+fn run(test: &str, spec: ClusterSpec, refusal: ResponseCode) -> Result<()> {
+    let Some(()) = require(test) else {
+        return Ok(());
+    };
+    let spec = spec
+        .auto_create_topics(false)
+        .acl(SUPER.0, SUPER.1, ACCOUNTS);
+    let admin = Reader::new(spec.version)?.with_credentials(SUPER.0, SUPER.1);
+    let cluster = Cluster::start(&spec)?;
+    prepare(&cluster, &admin)?;
+    block_on(promises(&cluster, &admin, refusal))
+}
+
+/// Makes the topic and, where there is no file of them, the accounts.
+fn prepare(cluster: &Cluster, admin: &Reader) -> Result<()> {
+    let broker = cluster.brokers().first().context("a broker")?.address();
+    if cluster.version() != Version::V4_9_7 {
+        for (name, password) in [PUBLISHER, STRANGER] {
+            let user =
+                format!(r#"{{"username":"{name}","password":"{password}","userType":"Normal"}}"#);
+            admin.ask(broker, CREATE_USER, &[("username", name)], &user)?;
+        }
+        let subject = format!("User:{}", PUBLISHER.0);
+        let grant = format!(
+            r#"{{"subject":"{subject}","policies":[{{"policyType":"Custom","entries":[{{"resource":"Topic:{TOPIC}","actions":["Pub"],"sourceIps":[],"decision":"Allow"}}]}}]}}"#
+        );
+        admin.ask(broker, CREATE_ACL, &[("subject", &subject)], &grant)?;
+    }
+    let fields = [
+        ("topic", TOPIC),
+        ("defaultTopic", "TBW102"),
+        ("readQueueNums", "4"),
+        ("writeQueueNums", "4"),
+        ("perm", "6"),
+        ("topicFilterType", "SINGLE_TAG"),
+        ("topicSysFlag", "0"),
+        ("order", "false"),
+    ];
+    admin.ask(broker, CREATE_TOPIC, &fields, "")?;
+    let known = || {
+        let answer = ask(
+            &cluster.name_server_addr(),
+            TOPIC_ROUTE,
+            &[("topic", TOPIC)],
+            SOON,
+        );
+        answer.is_ok_and(|answer| answer.code == 0).then_some(())
+    };
+    wait::until(SOON, known).context("no route")
+}
+
+fn builder(cluster: &Cluster) -> rocketmq_producer::ProducerBuilder {
+    Producer::builder("acl")
+        .name_servers(&cluster.name_server_addr())
+        .configure(|settings| settings.send_msg_timeout(PATIENT))
+}
+
+async fn promises(cluster: &Cluster, admin: &Reader, refusal: ResponseCode) -> Result<()> {
+    let mut oracle = Oracle::new();
+    let mut sent = 0;
+    for encoding in [HeaderEncoding::Binary, HeaderEncoding::Json] {
+        let producer = builder(cluster)
+            .credentials(PUBLISHER.0, PUBLISHER.1)
+            .configure(|settings| settings.header_encoding(encoding))
+            .start()
+            .await?;
+        for index in 0..10 {
+            let body = Bytes::from(format!("{encoding:?} {index} 集"));
+            let message = Message::new(TOPIC, body.clone())?
+                .with_keys([format!("key-{index}")])?
+                .with_property("owner", "é")?;
+            let receipt = producer.send(message).await?;
+            oracle.acked(&receipt, &body);
+            sent += 1;
+        }
+        // Heartbeats are checked as well.
+        let beats = producer.send_heartbeat_to_all_brokers().await;
+        ensure!(beats.failed.is_empty(), "{beats:?}");
+        ensure!(beats.succeeded.len() == 1, "{beats:?}");
+        end(&producer).await?;
+    }
+
+    for (what, (access_key, secret_key)) in [
+        ("wrong access key", ("nobody", PUBLISHER.1)),
+        ("wrong secret", (PUBLISHER.0, "not the secret")),
+        ("no right to publish", STRANGER),
+    ] {
+        let producer = builder(cluster)
+            .credentials(access_key, secret_key)
+            .start()
+            .await?;
+        let error = producer.send(Message::new(TOPIC, what)?).await;
+        let error = error.err().context(what)?;
+        assert_final(&error, refusal, what);
+        end(&producer).await?;
+    }
+    let producer = builder(cluster).start().await?;
+    let error = producer.send(Message::new(TOPIC, "unsigned")?).await;
+    assert_final(&error.err().context("unsigned")?, refusal, "unsigned");
+    end(&producer).await?;
+
+    // Wrong ones are put right while the producer runs, and its connection stays.
+    let [wrong, right] = [("publisher", "not the secret"), PUBLISHER]
+        .map(|(access_key, secret)| Credentials::new(access_key, secret));
+    let rotating = Arc::new(RotatingCredentials::new(wrong?));
+    let producer = builder(cluster)
+        .credentials_provider(Arc::clone(&rotating) as _)
+        .start()
+        .await?;
+    let body = Bytes::from_static(b"before");
+    let error = producer.send(Message::new(TOPIC, body)?).await;
+    assert_final(&error.err().context("before")?, refusal, "rotating");
+    rotating.replace(right?);
+    let body = Bytes::from_static(b"after");
+    let receipt = producer.send(Message::new(TOPIC, body.clone())?).await?;
+    oracle.acked(&receipt, &body);
+    sent += 1;
+    assert_eq!(
+        producer.stats().brokers.dials,
+        1,
+        "the refusal broke nothing"
+    );
+    end(&producer).await?;
+
+    let options = ReadOptions::new().at_least(sent).wait(SOON);
+    let stored = admin.read_topic_with(&cluster.name_server_addr(), TOPIC, &options)?;
+    oracle.judge(&stored).exactly_once()?;
+    Ok(())
+}
+
+/// A refusal that was not repeated, whose advice names the credentials.
+fn assert_final(error: &SendError, refusal: ResponseCode, what: &str) {
+    assert_eq!(error.kind(), ErrorKind::MessageSend, "{what}: {error:?}");
+    assert_eq!(error.delivery(), Delivery::Rejected, "{what}: {error:?}");
+    assert_eq!(error.attempts().len(), 1, "{what}: {error:?}");
+    assert!(!error.is_retryable(), "{what}: {error:?}");
+    let SendFailure::Refused { code, remark } = error.cause() else {
+        panic!("{what}: {error:?}");
+    };
+    assert_eq!(*code, refusal, "{what}: {remark}");
+    assert!(
+        error.advice().contains("access_key"),
+        "{what}: {}",
+        error.advice()
+    );
+}
