@@ -5,6 +5,8 @@ mod book;
 pub mod breaking;
 pub mod faults;
 pub mod fuzz;
+pub mod growth;
+pub mod mirror;
 pub mod oracle;
 pub mod payload;
 pub mod peer;

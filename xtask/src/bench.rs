@@ -2,9 +2,11 @@
 //! other projects, all in one interleaved run.
 
 mod capture;
+pub(crate) mod check;
 mod clients;
 mod floor;
 mod goals;
+mod growth;
 mod machine;
 mod peers;
 mod pictures;
@@ -69,6 +71,18 @@ pub(crate) struct Options {
     /// Folder of the results; docs/benchmarks of a full run of everything, else target/bench.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Count instructions instead, and fail where they have risen by more than 5 % over those kept.
+    #[arg(long, conflicts_with_all = ["bless", "growth"])]
+    check: bool,
+    /// Count instructions instead, and keep the counts.
+    #[arg(long, conflicts_with = "growth")]
+    bless: bool,
+    /// Measure instead how costs grow with topics, brokers and sends in flight, and what start and idling cost.
+    #[arg(long)]
+    growth: bool,
+    /// With --growth: how long an idle producer is watched.
+    #[arg(long, default_value_t = 65, requires = "growth")]
+    idle_seconds: u64,
 }
 
 fn client(text: &str) -> Result<Client, String> {
@@ -139,6 +153,12 @@ impl Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.check || options.bless {
+        return check::run(options.bless);
+    }
+    if options.growth {
+        return growth::run(options.idle_seconds);
+    }
     if !(options.scale > 0.0 && options.scale <= 10.0) {
         bail!("--scale: above 0, at most 10");
     }

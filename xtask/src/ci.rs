@@ -9,12 +9,12 @@ use xtask::wait;
 
 use crate::metadata::Metadata;
 use crate::shell::{cargo, run as sh};
-use crate::{demo, test, tidy};
+use crate::{bench, demo, test, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
 /// In the order of what fails fastest. The doc tests are among the tests.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", format),
     ("tidy", tidy::run),
     ("clippy", clippy),
@@ -24,6 +24,7 @@ const STEPS: [Step; 9] = [
     ("examples", examples),
     ("package", package),
     ("demo", demo),
+    ("bench", counts),
 ];
 
 /// What to do.
@@ -120,4 +121,9 @@ fn package() -> Result<()> {
 
 fn demo() -> Result<()> {
     demo::run(&demo::Options::default())
+}
+
+/// Instructions only: they are the same on a busy machine.
+fn counts() -> Result<()> {
+    bench::check::run(false)
 }

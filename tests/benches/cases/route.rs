@@ -1,0 +1,66 @@
+//! One decision of the router, health consulted, and the place it takes at its broker.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rocketmq_producer::remoting::protocol::TopicRouteData;
+use rocketmq_producer::remoting::{ConnectionOptions, ConnectionPool, NoConsumer};
+use rocketmq_producer::routing::{
+    BrokerRegistry, MessageRouter, NameServerClient, RouteRequest, RoutingOptions,
+    TopicBrokerMapping,
+};
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Repeat, each};
+
+pub fn one_queue() -> Repeat {
+    decide(1, 1)
+}
+
+pub fn sixteen_queues() -> Repeat {
+    decide(4, 4)
+}
+
+fn decide(brokers: usize, queues: usize) -> Repeat {
+    let pool = ConnectionPool::new(ConnectionOptions::default(), Arc::new(NoConsumer));
+    let name_servers = NameServerClient::new(&"127.0.0.1:9876".parse().unwrap(), pool.clone());
+    let options = RoutingOptions::default();
+    let mapping = TopicBrokerMapping::new(
+        Arc::new(name_servers),
+        options.clone(),
+        Arc::new(BrokerRegistry::new(options.health)),
+        pool,
+        TaskTracker::new(),
+        CancellationToken::new(),
+    );
+    let list = |text: &dyn Fn(usize) -> String| {
+        let parts: Vec<String> = (0..brokers).map(text).collect();
+        parts.join(",")
+    };
+    let queues = list(&|b| {
+        format!(
+            r#"{{"brokerName":"b{b}","readQueueNums":{queues},"writeQueueNums":{queues},"perm":6}}"#
+        )
+    });
+    let brokers = list(&|b| {
+        format!(r#"{{"brokerName":"b{b}","cluster":"c","brokerAddrs":{{"0":"b{b}:1"}}}}"#)
+    });
+    let route = format!(r#"{{"queueDatas":[{queues}],"brokerDatas":[{brokers}]}}"#);
+    mapping.update_route_info("T", TopicRouteData::parse(route.as_bytes()).unwrap());
+    let entry = mapping.cached("T").unwrap();
+    let router = MessageRouter::new(mapping);
+    let now = Instant::now();
+    for _ in 0..64 {
+        let routing = router.route(&entry, &RouteRequest::new(), now).unwrap();
+        router.report_routing_result(&routing, Some(Duration::from_micros(333)), now);
+    }
+    each(move || {
+        let request = RouteRequest::new();
+        router
+            .route(&entry, black_box(&request), now)
+            .unwrap()
+            .occupy(256)
+    })
+}
