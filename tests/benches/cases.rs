@@ -34,6 +34,8 @@ pub const ALL: &[Case] = &[
     case("send/1_in_flight", 1000, send::one),
     case("send/64_in_flight", 64 * 32, send::sixty_four),
     case("send/1024_in_flight", 1024 * 4, send::thousand),
+    case("send/1000_topics", 64 * 32, send::thousand_topics),
+    case("send/64_brokers", 1000, send::sixty_four_brokers),
 ];
 
 const fn case(name: &'static str, repeats: u64, prepare: fn() -> Repeat) -> Case {

@@ -1,6 +1,6 @@
 //! What the pieces of a send cost, and a whole one.
 //!
-//! `cargo bench -p rocketmq-producer-tests --bench micro` measures time, with criterion. `cargo xtask bench --check`
+//! `cargo run --release -p rocketmq-producer-tests --bin micro -- --bench` measures time, with criterion. `cargo xtask bench --check`
 //! counts instructions: it runs `micro --count CASE` under callgrind, which looks only at what [`count::run`] does.
 //! Both measure the same cases, each of which repeats one operation.
 #![allow(

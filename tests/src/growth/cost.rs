@@ -1,5 +1,6 @@
 //! CPU time of the client per message, by how many topics it sends to and how many brokers they are on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -31,6 +32,8 @@ pub struct Cost {
     pub in_flight: usize,
     /// CPU time per message, in nanoseconds: the median of all rounds.
     pub cpu_ns: f64,
+    /// System calls that wrote, per message, over all rounds: what grows when sends spread over more connections.
+    pub writes: f64,
     /// Against the first case of the series in the same round: the median, the least and the most.
     pub ratio: f64,
     /// See `ratio`.
@@ -46,7 +49,7 @@ struct Case {
     brokers: usize,
     in_flight: usize,
     messages: usize,
-    topics: Vec<String>,
+    topics: Arc<[String]>,
     runtime: Runtime,
     producer: Producer,
     cpu_ns: Vec<f64>,
@@ -105,6 +108,7 @@ pub fn cost(name_servers: &str, tell: fn(&str)) -> Result<Vec<Cost>> {
             brokers: case.brokers,
             in_flight: case.in_flight,
             cpu_ns: median(case.cpu_ns.clone()).round(),
+            writes: case.writes(),
             ratio: median(ratios.clone()),
             ratio_min: ratios.iter().copied().fold(f64::INFINITY, f64::min),
             ratio_max: ratios.iter().copied().fold(0.0, f64::max),
@@ -136,11 +140,16 @@ impl Case {
             brokers,
             in_flight,
             messages: if in_flight == 1 { 8_000 } else { 65_536 },
-            topics,
+            topics: topics.into(),
             runtime,
             producer,
             cpu_ns: Vec::new(),
         })
+    }
+
+    fn writes(&self) -> f64 {
+        let stats = self.producer.stats();
+        stats.brokers.writes as f64 / stats.total_sent as f64
     }
 
     fn send(&self) -> Result<()> {
@@ -150,7 +159,7 @@ impl Case {
         self.runtime.block_on(async {
             let work = (0..self.in_flight).map(|task| {
                 let (producer, body) = (self.producer.clone(), body.clone());
-                let topics = self.topics.clone();
+                let topics = Arc::clone(&self.topics);
                 tracker.spawn(async move {
                     let from = topics.iter().cycle().skip(task * each % topics.len());
                     for topic in from.take(each) {

@@ -1,6 +1,6 @@
 //! `cargo xtask bench --check`: the instructions that the pieces of a send cost, against those kept in the repository.
 //!
-//! Times differ from run to run and machine to machine; instructions of one thread hardly do. The bench `micro` is run
+//! Times differ from run to run and machine to machine; instructions of one thread hardly do. The program `micro` is run
 //! under callgrind, one case per process, and callgrind counts only while `counted_by_callgrind` runs. A harness like gungraun
 //! would do the same through a runner that has to be installed, or built with sixty more packages in the lock file; what
 //! is needed of it is one number.
@@ -115,14 +115,14 @@ fn cpu() -> String {
     model.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// Builds the bench with optimisations and gives its path.
+/// Builds the program with optimisations and gives its path.
 fn build() -> Result<PathBuf> {
     let report = shell::capture(&mut shell::cargo([
         "build",
         "--release",
         "-p",
         "rocketmq-producer-tests",
-        "--bench",
+        "--bin",
         "micro",
         "--message-format",
         "json",
@@ -132,7 +132,7 @@ fn build() -> Result<PathBuf> {
         let is_it = message["target"]["name"] == "micro";
         is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    executable.context("cargo has built no bench `micro`")
+    executable.context("cargo has built no program `micro`")
 }
 
 fn count(bench: &Path) -> Result<BTreeMap<String, f64>> {

@@ -29,8 +29,8 @@ pub(crate) fn run(idle_seconds: u64) -> Result<()> {
 
 fn print(figures: &Value) {
     println!(
-        "\n{:<24} {:>7} {:>8} {:>10} {:>12} {:>20}",
-        "cost per message", "topics", "brokers", "in flight", "CPU", "ratio (target)"
+        "\n{:<24} {:>7} {:>8} {:>10} {:>12} {:>8} {:>27}",
+        "cost per message", "topics", "brokers", "in flight", "CPU", "writes", "ratio (target)"
     );
     for row in rows(figures, "cost") {
         let spread = format!(
@@ -41,12 +41,13 @@ fn print(figures: &Value) {
             number(row, "ratio_target")
         );
         println!(
-            "{:<24} {:>7} {:>8} {:>10} {:>9.2} µs {spread:>26}",
+            "{:<24} {:>7} {:>8} {:>10} {:>9.2} µs {:>8.3} {spread:>27}",
             row["series"].as_str().unwrap_or_default(),
             row["topics"],
             row["brokers"],
             row["in_flight"],
-            number(row, "cpu_ns") / 1e3
+            number(row, "cpu_ns") / 1e3,
+            number(row, "writes")
         );
     }
     println!("\n{:<24} {:>12} {:>12}", "in flight", "heap", "per send");
