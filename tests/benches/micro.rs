@@ -1,8 +1,8 @@
 //! What the pieces of a send cost, and a whole one.
 //!
-//! `cargo run --release -p rocketmq-producer-tests --bin micro -- --bench` measures time, with criterion. `cargo xtask bench --check`
-//! counts instructions: it runs `micro --count CASE` under callgrind, which looks only at what [`count::run`] does.
-//! Both measure the same cases, each of which repeats one operation.
+//! `cargo run --release -p rocketmq-producer-tests --bin micro -- --bench` measures time, with criterion.
+//! `cargo xtask bench --check` counts instructions: it runs `micro --count CASE` under callgrind, which looks only at
+//! what [`count::run`] does. Both measure the same cases, each of which repeats one operation.
 #![allow(
     missing_docs,
     unreachable_pub,

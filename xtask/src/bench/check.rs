@@ -1,9 +1,9 @@
 //! `cargo xtask bench --check`: the instructions that the pieces of a send cost, against those kept in the repository.
 //!
 //! Times differ from run to run and machine to machine; instructions of one thread hardly do. The program `micro` is run
-//! under callgrind, one case per process, and callgrind counts only while `counted_by_callgrind` runs. A harness like gungraun
-//! would do the same through a runner that has to be installed, or built with sixty more packages in the lock file; what
-//! is needed of it is one number.
+//! under callgrind, one case per process, and callgrind counts only while `counted_by_callgrind` runs. A harness like
+//! gungraun would do the same through a runner that has to be installed, or built with sixty more packages in the lock
+//! file, unmaintained ones among them; what is needed of it is one number.
 
 use std::collections::BTreeMap;
 use std::fs;
