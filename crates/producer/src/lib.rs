@@ -24,6 +24,7 @@ mod receipt;
 mod report;
 mod retry;
 mod stats;
+mod stream;
 
 pub use rocketmq_producer_config as config;
 
@@ -42,3 +43,4 @@ pub use producer::{Producer, create_producer};
 pub use receipt::{SendReceipt, SendStatus};
 pub use report::{FlushReport, ShutdownReport};
 pub use stats::ProducerStats;
+pub use stream::{SendAll, SendAllAsCompleted, SendProgress, SendSink};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -27,6 +28,7 @@ use crate::preheat::PreheatReport;
 use crate::receipt::SendReceipt;
 use crate::report::{FlushReport, ShutdownReport};
 use crate::stats::ProducerStats;
+use crate::stream::{SendAll, SendSink};
 
 /// A producer of messages. Clones are handles to the same producer and may be used from any task.
 ///
@@ -166,6 +168,45 @@ impl Producer {
         options: SendOptions,
     ) -> Result<SendReceipt, SendError> {
         self.core.send(&message, &options.immediate()).await
+    }
+
+    /// Sends the messages of a stream, at most `concurrency` (at least 1) at a time, and gives their outcomes in the order
+    /// of the messages; [`as_completed`](SendAll::as_completed) gives them as they come. An error ends nothing: the
+    /// messages after it are sent too, until the caller takes no more outcomes.
+    ///
+    /// It takes the next message only when one of its places is free, so it never holds more than `concurrency`. All
+    /// else is as in [`send_with`](Self::send_with). Sends make progress only while it is polled.
+    ///
+    /// ```
+    /// # use rocketmq_producer_core::{Producer, SendError};
+    /// # use rocketmq_producer_core::config::routing::remoting::Message;
+    /// use futures_util::{StreamExt, stream};
+    ///
+    /// # async fn example(producer: Producer, messages: Vec<Message>) -> Result<(), SendError> {
+    /// let mut outcomes = producer.send_all(stream::iter(messages), 64);
+    /// let progress = outcomes.progress();
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     let receipt = outcome?;
+    ///     println!("{}, {} of {}", receipt.message_id(), progress.acked(), progress.begun());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    /// Waiting for the next outcome may be given up and taken up again. Dropping the stream of outcomes drops the sends
+    /// under way: their messages may be stored, and nobody learns of it. What was not taken from the input stays there.
+    pub fn send_all<S: Stream<Item = Message>>(
+        &self,
+        messages: S,
+        concurrency: usize,
+    ) -> SendAll<S> {
+        SendAll::new(self.clone(), messages, concurrency)
+    }
+
+    /// A sink that sends what is fed into it, at most `concurrency` (at least 1) messages at a time.
+    pub fn sink(&self, concurrency: usize) -> SendSink {
+        SendSink::new(self.clone(), concurrency)
     }
 
     /// Sends a message without asking for an answer; done when its last byte was handed to the

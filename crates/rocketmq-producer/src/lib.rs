@@ -6,9 +6,9 @@ pub use rocketmq_producer_core::config::routing::remoting;
 
 pub use rocketmq_producer_core::{
     Attempt, BlockingFailure, BlockingProducer, BuildError, ErrorKind, FlushReport, FullBound,
-    HeartbeatReport, Lane, PreheatReport, Producer, ProducerBuilder, ProducerStats, SendError,
-    SendFailure, SendOptions, SendReceipt, SendStatus, ShutdownReport, StartError, State,
-    create_producer,
+    HeartbeatReport, Lane, PreheatReport, Producer, ProducerBuilder, ProducerStats, SendAll,
+    SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProgress, SendReceipt, SendSink,
+    SendStatus, ShutdownReport, StartError, State, create_producer,
 };
 
 pub use config::{

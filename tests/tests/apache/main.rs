@@ -13,6 +13,7 @@ mod acl;
 mod auto_create;
 mod bodies;
 mod clusters;
+mod compression;
 mod errors;
 mod faults;
 mod java_client;

@@ -1,3 +1,5 @@
+//! What Java wrote is read, what is written comes back, and nothing grows beyond its limit.
+
 use std::path::Path;
 
 use proptest::prelude::*;
