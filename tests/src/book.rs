@@ -29,6 +29,7 @@ chapters! {
     lifecycle: "guide/lifecycle.md",
     outcomes: "guide/outcomes.md",
     routes: "guide/routes.md",
+    security: "security.md",
     sending: "guide/sending.md",
     testing: "guide/testing.md",
     introduction: "introduction.md",
