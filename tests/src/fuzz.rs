@@ -69,7 +69,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 16] = [
+pub static TARGETS: [Target; 17] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -125,6 +125,13 @@ pub static TARGETS: [Target; 16] = [
         seeds: bodies::heartbeat_seeds,
         tokens: corpus::JSON_TOKENS,
         check: bodies::heartbeat,
+    },
+    Target {
+        name: "batch",
+        about: "bodies of batches: bounded, unchanged by writing, nothing read beyond an error",
+        seeds: bodies::batch_seeds,
+        tokens: frames::TOKENS,
+        check: bodies::batch,
     },
     Target {
         name: "properties",

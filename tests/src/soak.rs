@@ -50,6 +50,8 @@ pub struct Plan {
     pub seed: u64,
     /// How long in all.
     pub time: Duration,
+    /// Whether the producers gather messages in batches.
+    pub auto_batch: bool,
     /// Told what happens as it happens.
     pub tell: fn(&str),
     /// Memory in use in KiB, if the program counts it; else the resident memory is looked at, in which everything stays
@@ -66,11 +68,15 @@ pub struct Plan {
 /// Dropped midway, the producers end without waiting.
 pub async fn run<G: Ground>(ground: G, plan: &Plan) -> Result<Report> {
     let ground = Arc::new(ground);
-    let plain = Producer::builder("soak").name_servers(&ground.name_servers());
+    let auto_batch = plan.auto_batch;
+    let plain = Producer::builder("soak")
+        .name_servers(&ground.name_servers())
+        .configure(|settings| settings.auto_batch(auto_batch));
     let ordered = Producer::builder("soak_ordered")
         .name_servers(&ground.name_servers())
         .configure(|settings| {
             settings
+                .auto_batch(auto_batch)
                 .ordered(Ordered::Key)
                 .ordered_on_unknown(OrderedOnUnknown::Continue)
         });

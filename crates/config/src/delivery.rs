@@ -1,4 +1,4 @@
-//! The data of the producer's own options: what may be repeated, and what is sent in order.
+//! The data of the producer's own options: what may be repeated, what is sent in order, and how batches are cut.
 
 use std::fmt;
 use std::str::FromStr;
@@ -64,6 +64,22 @@ pub enum OrderedOnUnknown {
 impl Choice for OrderedOnUnknown {
     const NAMES: &'static [(&'static str, Self)] =
         &[("stop", Self::Stop), ("continue", Self::Continue)];
+}
+
+/// What ends a batch, so that the next message begins another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum BatchSplit {
+    /// Its encoded size, `batch_max_bytes`. `batch_size` bounds automatic batches only.
+    #[default]
+    BySize,
+    /// Its number of messages, `batch_size`, or its encoded size, whichever comes first.
+    ByCount,
+}
+
+impl Choice for BatchSplit {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("by_size", Self::BySize), ("by_count", Self::ByCount)];
 }
 
 /// Response codes after which another broker is tried although the code alone would end the send (Java:

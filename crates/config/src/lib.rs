@@ -20,7 +20,8 @@ mod value;
 
 pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
 pub use delivery::{
-    DeliveryGuarantee, InvalidResponseCodes, Ordered, OrderedOnUnknown, RetryResponseCodes,
+    BatchSplit, DeliveryGuarantee, InvalidResponseCodes, Ordered, OrderedOnUnknown,
+    RetryResponseCodes,
 };
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};

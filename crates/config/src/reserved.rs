@@ -12,10 +12,6 @@ struct Reserved {
 
 const RESERVED: &[Reserved] = &[
     Reserved {
-        key: "batch_*",
-        feature: "batch sending",
-    },
-    Reserved {
         key: "namespace",
         feature: "namespaces",
     },

@@ -6,7 +6,9 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::builder::{ProducerConfigBuilder, Resolved};
-use crate::delivery::{DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryResponseCodes};
+use crate::delivery::{
+    BatchSplit, DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryResponseCodes,
+};
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
     ByteSize, CompressionType, Compressor, HeaderEncoding, KeyedFailover, NameServerAddresses,
@@ -319,6 +321,36 @@ settings! {
     default "256 MiB",
     allowed "64 KiB to 1024 GiB" = ByteSize::kib(64)..=ByteSize::mib(1 << 20),
     java Some("backPressureForAsyncSendSize"), old false;
+
+    /// Whether messages of one topic that are sent at the same time travel together, as batches. Each keeps its own id, outcome and place.
+    auto_batch: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java Some("autoBatch"), old false;
+
+    /// The most messages of an automatic batch, and with by_count of any batch.
+    batch_size: u32, set by u32,
+    default "32",
+    allowed "1 to 10000" = 1..=10_000,
+    java None, old true;
+
+    /// What ends a batch: its encoded size (by_size), or also its number of messages (by_count).
+    batch_split_type: BatchSplit, set by BatchSplit,
+    default "by_size",
+    allowed "by_size or by_count" = (),
+    java None, old true;
+
+    /// The most bytes of an encoded batch; max_message_size bounds it too, as brokers do.
+    batch_max_bytes: ByteSize, set by ByteSize,
+    default "1 MiB",
+    allowed "1 KiB to 16128 KiB" = ByteSize::kib(1)..=ByteSize::kib(16_128),
+    java Some("batchMaxBytes"), old false;
+
+    /// How long an automatic batch waits for more messages. With 0s a message waits only while earlier ones are under way, and never if there are none.
+    batch_linger: Duration, set by Duration,
+    default "0s",
+    allowed "0s to 1m" = Duration::ZERO..=MINUTE,
+    java Some("batchMaxDelayMs"), old false;
 
     /// The part of the sends and bytes under way that one broker may hold while another can be used; 1 lets it hold all.
     broker_share: f64, set by f64,

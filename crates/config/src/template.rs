@@ -21,7 +21,7 @@ pub enum Template {
     Default,
     /// For a developer's machine: patient, few retries, debug logging.
     Development,
-    /// For throughput: short budget, one retry, many sends under way, random queues.
+    /// For throughput: short budget, one retry, many sends under way in batches, random queues.
     HighPerformance,
     /// For messages whose order matters: one at a time per key, many retries, queues chosen by hash.
     OrderSequenced,
@@ -90,6 +90,7 @@ impl Template {
             Self::Development => &[
                 ("send_msg_timeout", "5s"),
                 ("retry_times", "1"),
+                ("batch_size", "16"),
                 ("debug_enabled", "true"),
             ],
             Self::HighPerformance => &[
@@ -98,12 +99,15 @@ impl Template {
                 ("max_message_size", "2 MiB"),
                 ("compress_msg_body_over_howmuch", "1 MiB"),
                 ("async_send_semaphore", "50000"),
+                ("auto_batch", "true"),
+                ("batch_size", "64"),
                 ("routing_strategy", "random"),
             ],
             Self::OrderSequenced => &[
                 ("send_msg_timeout", "5s"),
                 ("retry_times", "5"),
                 ("ordered", "key"),
+                ("batch_size", "1"),
                 ("retry_another_broker_when_not_store_ok", "true"),
                 ("routing_strategy", "message_hash"),
             ],
@@ -115,6 +119,7 @@ impl Template {
                 ("producer_group", "TEST_PRODUCER"),
                 ("send_msg_timeout", "10s"),
                 ("retry_times", "0"),
+                ("batch_size", "8"),
                 ("send_latency_enable", "false"),
                 ("debug_enabled", "true"),
             ],

@@ -367,6 +367,7 @@ mod tests {
         check::<crate::options::HeaderEncoding>();
         check::<Option<crate::options::CompressionType>>();
         check::<crate::delivery::DeliveryGuarantee>();
+        check::<crate::delivery::BatchSplit>();
         check::<crate::delivery::Ordered>();
         check::<crate::delivery::OrderedOnUnknown>();
     }

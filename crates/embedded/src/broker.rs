@@ -99,7 +99,9 @@ impl Handler for Broker {
             }
         }
         Ok(match RequestCode(head.code) {
-            RequestCode::SEND_MESSAGE | RequestCode::SEND_MESSAGE_V2 => self.send(peer, &decode()?),
+            RequestCode::SEND_MESSAGE
+            | RequestCode::SEND_MESSAGE_V2
+            | RequestCode::SEND_BATCH_MESSAGE => self.send(peer, &decode()?),
             RequestCode::HEART_BEAT => self.heartbeat(peer, &decode()?),
             RequestCode::UNREGISTER_CLIENT => self.unregister(peer, &decode()?),
             RequestCode::GET_PRODUCER_CONNECTION_LIST => self.producer_connection_list(&decode()?),

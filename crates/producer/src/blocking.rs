@@ -15,6 +15,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::batch::BatchError;
 use crate::config::routing::RoutingError;
 use crate::config::routing::remoting::Message;
 use crate::config::routing::remoting::message::MessageId;
@@ -125,6 +126,38 @@ impl BlockingProducer {
         })
     }
 
+    /// Sends messages of one topic in as few requests as possible, and blocks until each has its outcome.
+    ///
+    /// # Errors
+    /// As [`Producer::send_batch`] and [`send`](Self::send).
+    pub fn send_batch(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<Vec<SendReceipt>, BatchError> {
+        let messages: Vec<_> = messages.into_iter().collect();
+        let topics: Vec<_> = messages
+            .iter()
+            .map(|it| Arc::clone(it.topic_shared()))
+            .collect();
+        let fail = |cause: SendFailure| {
+            let fail =
+                |topic| SendError::new(topic, None, Duration::ZERO, Vec::new(), cause.clone());
+            let results = topics.into_iter().map(|topic| Err(fail(topic)));
+            Err(BatchError::of_results(results.collect()))
+        };
+        let Some(home) = self.producer.core.home() else {
+            return fail(SendFailure::State(self.producer.state()));
+        };
+        let limit = self
+            .producer
+            .config()
+            .send_msg_timeout
+            .saturating_add(SLACK);
+        let producer = self.producer.clone();
+        let call = async move { producer.send_batch(messages).await };
+        wait_for(&home, limit, call).unwrap_or_else(|cause| fail(SendFailure::Blocking(cause)))
+    }
+
     /// Sends a message without asking for an answer, and blocks until it was written.
     ///
     /// # Errors
@@ -232,6 +265,11 @@ pub(crate) struct Home {
 }
 
 impl Home {
+    /// The runtime.
+    pub(crate) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// The runtime that this is called on.
     pub(crate) async fn here(tasks: &TaskTracker) -> Self {
         let handle = Handle::current();

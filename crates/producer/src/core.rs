@@ -28,8 +28,9 @@ use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
 use crate::pace::Pacer;
+use crate::pipeline::Gatherer;
 use crate::preheat::{Preheat, PreheatReport};
-use crate::report::ShutdownReport;
+use crate::report::{FlushReport, ShutdownReport};
 use crate::retry::RetryRules;
 use crate::stats::ProducerStats;
 
@@ -72,6 +73,10 @@ pub(crate) struct Core {
     refusals: AtomicU64,
     retries: AtomicU64,
     hedges: AtomicU64,
+    batches: AtomicU64,
+    batched: AtomicU64,
+    /// Gathers messages that are sent at the same time, if that is on.
+    pub(crate) gatherer: Option<Gatherer>,
     name_servers: ConnectionPool,
     heartbeats: Arc<Heartbeats>,
     preheat: Preheat,
@@ -166,6 +171,9 @@ impl Core {
             refusals: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             hedges: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            batched: AtomicU64::new(0),
+            gatherer: Gatherer::of(&config),
             name_servers,
             heartbeats,
             preheat,
@@ -286,6 +294,14 @@ impl Core {
         self.closing.cancel();
     }
 
+    /// Waits until every send that was called before has its outcome.
+    pub(crate) async fn flush(&self, deadline: Instant) -> FlushReport {
+        if let Some(gatherer) = &self.gatherer {
+            gatherer.release();
+        }
+        self.ledger.flush(deadline).await
+    }
+
     /// Counts a send that was not admitted.
     pub(crate) fn count_refusal(&self) {
         self.refusals.fetch_add(1, Relaxed);
@@ -301,6 +317,22 @@ impl Core {
     /// Counts an attempt beside another one.
     pub(crate) fn count_hedge(&self) {
         self.hedges.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a request with so many messages, if it is a batch.
+    pub(crate) fn count_batch(&self, messages: usize) {
+        if messages > 1 {
+            self.batches.fetch_add(1, Relaxed);
+            self.batched.fetch_add(messages as u64, Relaxed);
+        }
+    }
+
+    /// Runs a task where the producer was started.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = &*home {
+            self.tasks.spawn_on(task, home.handle());
+        }
     }
 
     /// Sends a heartbeat to the master of every known broker.
@@ -327,6 +359,8 @@ impl Core {
             dropped: outcomes.dropped,
             retries: self.retries.load(Relaxed),
             hedges: self.hedges.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            batched: self.batched.load(Relaxed),
             under_way: self.ledger.gate().under_way(),
             bytes_under_way: self.ledger.gate().bytes_under_way(),
             lanes,

@@ -4,6 +4,7 @@
 //! to wait, and those that leave while others wait, take the lock of the queue.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
@@ -58,20 +59,27 @@ struct Queue {
 
 #[derive(Debug)]
 struct Waiter {
-    bytes: u64,
+    weight: u64,
     waker: Option<Waker>,
 }
 
-/// A place among the sends under way, given back when dropped.
+/// Places among the sends under way, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
     gate: &'a Gate,
-    bytes: u64,
+    weight: u64,
+}
+
+impl Pass<'_> {
+    /// Keeps the places; whoever takes the weight gives it back by [`Gate::leave`].
+    pub(crate) fn into_weight(self) -> u64 {
+        ManuallyDrop::new(self).weight
+    }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        self.gate.leave(self.bytes);
+        self.gate.leave(self.weight);
     }
 }
 
@@ -114,18 +122,24 @@ impl Gate {
         self.state.load(SeqCst) & CLOSED != 0
     }
 
-    /// Waits until `deadline` for a place for so many bytes; more than all that is allowed go alone. Dropped while
-    /// waiting, nothing is taken.
-    pub(crate) async fn enter(&self, bytes: usize, deadline: Instant) -> Result<Pass<'_>, Refusal> {
+    /// Waits until `deadline` for places for so many sends of so many bytes together; more than all that is allowed go
+    /// alone. Dropped while waiting, nothing is taken.
+    pub(crate) async fn enter(
+        &self,
+        sends: usize,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Pass<'_>, Refusal> {
+        let sends = u64::try_from(sends).unwrap_or(u64::MAX).min(self.limit);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let bytes = bytes.min(self.byte_limit);
-        if self.take(bytes, WAITING) {
-            return Ok(Pass { gate: self, bytes });
+        let weight = sends * ONE + bytes.min(self.byte_limit);
+        if self.take(weight, WAITING) {
+            return Ok(Pass { gate: self, weight });
         }
-        let waiting = Waiting::join(self, bytes)?;
+        let waiting = Waiting::join(self, weight)?;
         match tokio::time::timeout_at(deadline, waiting).await {
             Ok(admitted) => admitted,
-            Err(_) if count(self.state.load(SeqCst)) >= self.limit => Err(Refusal::TooMany),
+            Err(_) if count(self.state.load(SeqCst)) + sends > self.limit => Err(Refusal::TooMany),
             Err(_) => Err(Refusal::TooLarge),
         }
     }
@@ -133,9 +147,9 @@ impl Gate {
     /// Takes a place if there is one and nobody waits for it.
     pub(crate) fn try_enter(&self, bytes: usize) -> Result<Pass<'_>, Refusal> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let bytes = bytes.min(self.byte_limit);
-        if self.take(bytes, WAITING) {
-            return Ok(Pass { gate: self, bytes });
+        let weight = ONE + bytes.min(self.byte_limit);
+        if self.take(weight, WAITING) {
+            return Ok(Pass { gate: self, weight });
         }
         Err(match self.state.load(SeqCst) {
             state if state & CLOSED != 0 => Refusal::Closed,
@@ -168,18 +182,20 @@ impl Gate {
     }
 
     /// Takes a place if there is one, the gate is open, and none of `unless` is set.
-    fn take(&self, bytes: u64, unless: u64) -> bool {
+    fn take(&self, weight: u64, unless: u64) -> bool {
+        let (sends, bytes) = (count(weight), weight & BYTES);
         let taken = self.state.fetch_update(SeqCst, SeqCst, |state| {
             let free = state & (CLOSED | unless) == 0
-                && count(state) < self.limit
+                && count(state) + sends <= self.limit
                 && (state & BYTES) + bytes <= self.byte_limit;
-            free.then(|| state + ONE + bytes)
+            free.then(|| state + weight)
         });
         taken.is_ok()
     }
 
-    fn leave(&self, bytes: u64) {
-        let before = self.state.fetch_sub(ONE + bytes, SeqCst);
+    /// Gives back the places of one pass or of several.
+    pub(crate) fn leave(&self, weight: u64) {
+        let before = self.state.fetch_sub(weight, SeqCst);
         if before & WAITING != 0 {
             self.change_queue(|_| ());
         }
@@ -194,7 +210,7 @@ impl Gate {
         let mut queue = self.lock();
         let changed = change(&mut queue);
         while let Some(first) = queue.waiting.first_entry() {
-            if !self.take(first.get().bytes, 0) {
+            if !self.take(first.get().weight, 0) {
                 break;
             }
             let (ticket, waiter) = first.remove_entry();
@@ -222,13 +238,13 @@ const fn count(state: u64) -> u64 {
 struct Waiting<'a> {
     gate: &'a Gate,
     ticket: u64,
-    bytes: u64,
+    weight: u64,
     /// It has left the queue, with or without a place.
     done: bool,
 }
 
 impl<'a> Waiting<'a> {
-    fn join(gate: &'a Gate, bytes: u64) -> Result<Self, Refusal> {
+    fn join(gate: &'a Gate, weight: u64) -> Result<Self, Refusal> {
         let ticket = gate.change_queue(|queue| {
             // Whoever leaves from here on sees this and looks into the queue; who left before is seen here.
             if gate.state.fetch_or(WAITING, SeqCst) & CLOSED != 0 {
@@ -237,13 +253,13 @@ impl<'a> Waiting<'a> {
             let ticket = queue.next_ticket;
             queue.next_ticket += 1;
             let waker = None;
-            queue.waiting.insert(ticket, Waiter { bytes, waker });
+            queue.waiting.insert(ticket, Waiter { weight, waker });
             Some(ticket)
         });
         Ok(Self {
             gate,
             ticket: ticket.ok_or(Refusal::Closed)?,
-            bytes,
+            weight,
             done: false,
         })
     }
@@ -253,12 +269,12 @@ impl<'a> Future for Waiting<'a> {
     type Output = Result<Pass<'a>, Refusal>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (gate, bytes) = (self.gate, self.bytes);
+        let (gate, weight) = (self.gate, self.weight);
         let mut queue = gate.lock();
         if queue.granted.remove(&self.ticket) {
             drop(queue);
             self.done = true;
-            return Poll::Ready(Ok(Pass { gate, bytes }));
+            return Poll::Ready(Ok(Pass { gate, weight }));
         }
         match queue.waiting.get_mut(&self.ticket) {
             Some(waiter) => {
@@ -285,7 +301,7 @@ impl Drop for Waiting<'_> {
             queue.granted.remove(&self.ticket)
         });
         if had_place {
-            self.gate.leave(self.bytes);
+            self.gate.leave(self.weight);
         }
     }
 }

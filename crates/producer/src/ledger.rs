@@ -4,6 +4,7 @@
 //! There are two generations at a time. A flush waits until the older one is empty, lets a new one begin in its place,
 //! and waits until the one before that is empty too. So a send costs a flush nothing but a number.
 
+use std::mem::ManuallyDrop;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -37,20 +38,23 @@ struct Generation {
     ended: Tally,
 }
 
-/// One send from its call to its outcome, which is counted when this is dropped, however the send ends.
+/// Sends with one outcome, mostly one, from their call to that outcome, which is counted when this is dropped, however
+/// they end.
 #[derive(Debug)]
 pub(crate) struct Visit<'a> {
     ledger: &'a Ledger,
     generation: &'a Generation,
+    sends: usize,
     pass: Option<Pass<'a>>,
     /// None while there is none: then the caller has dropped the send.
     outcome: Option<Outcome>,
 }
 
 impl Visit<'_> {
-    /// Waits until `deadline` for a place among the sends under way.
+    /// Waits until `deadline` for places among the sends under way, of so many bytes together.
     pub(crate) async fn enter(&mut self, bytes: usize, deadline: Instant) -> Result<(), Refusal> {
-        self.pass = Some(self.ledger.gate.enter(bytes, deadline).await?);
+        let gate = &self.ledger.gate;
+        self.pass = Some(gate.enter(self.sends, bytes, deadline).await?);
         Ok(())
     }
 
@@ -58,6 +62,19 @@ impl Visit<'_> {
     pub(crate) fn try_enter(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.pass = Some(self.ledger.gate.try_enter(bytes)?);
         Ok(())
+    }
+
+    /// Adds the admitted sends to others that will have the same outcome. The ledger is told of it by
+    /// [`Ledger::settle`].
+    pub(crate) fn hand_over(self, to: &mut Joint) {
+        // Its end is counted by the ledger.
+        let mut visit = ManuallyDrop::new(self);
+        let [even, _] = &visit.ledger.generations;
+        let place = usize::from(!std::ptr::eq(visit.generation, even));
+        if let Some(sends) = to.sends.get_mut(place) {
+            *sends += visit.sends;
+        }
+        to.weight += visit.pass.take().map_or(0, Pass::into_weight);
     }
 
     /// Counts the outcome and gives the place back. A visit that is just dropped counts as [`Outcome::Dropped`] if it
@@ -73,18 +90,23 @@ impl Drop for Visit<'_> {
         let dropped = self.pass.is_some().then_some(Outcome::Dropped);
         // Before the place is given back, so that whoever finds the gate empty finds all outcomes.
         if let Some(outcome) = self.outcome.or(dropped) {
-            self.generation.ended.count(outcome);
+            self.generation.ended.count(outcome, self.sends);
             if self.pass.is_some() && ledger.gate.is_closed() {
-                ledger.ended_after_close.count(outcome);
+                ledger.ended_after_close.count(outcome, self.sends);
             }
         }
         self.pass = None;
-        // Either the flush that begins now sees the generation empty, or this sees the flush.
-        let before = self.generation.under_way.fetch_sub(1, SeqCst);
-        if before == 1 && ledger.flushes.load(SeqCst) > 0 {
-            ledger.emptied.notify_waiters();
-        }
+        ledger.leave(self.generation, self.sends);
     }
+}
+
+/// Admitted sends that will have one outcome, whoever still waits for it.
+#[derive(Debug, Default)]
+pub(crate) struct Joint {
+    /// By the place of their generation.
+    sends: [usize; 2],
+    /// Their places at the gate.
+    weight: u64,
 }
 
 /// A flush that waits.
@@ -115,13 +137,46 @@ impl Ledger {
 
     /// A send begins.
     pub(crate) fn begin(&self) -> Visit<'_> {
+        self.begin_many(1)
+    }
+
+    /// Sends begin that will have one outcome.
+    pub(crate) fn begin_many(&self, sends: usize) -> Visit<'_> {
         let (generation, _) = self.places();
-        generation.under_way.fetch_add(1, SeqCst);
+        generation.under_way.fetch_add(sends, SeqCst);
         Visit {
             ledger: self,
             generation,
+            sends,
             pass: None,
             outcome: None,
+        }
+    }
+
+    /// Counts the outcome of joint sends and gives their places back.
+    pub(crate) fn settle(&self, joint: Joint, outcome: Outcome) {
+        for (generation, sends) in self.generations.iter().zip(joint.sends) {
+            if sends == 0 {
+                continue;
+            }
+            generation.ended.count(outcome, sends);
+            if self.gate.is_closed() {
+                self.ended_after_close.count(outcome, sends);
+            }
+        }
+        self.gate.leave(joint.weight);
+        for (generation, sends) in self.generations.iter().zip(joint.sends) {
+            if sends > 0 {
+                self.leave(generation, sends);
+            }
+        }
+    }
+
+    fn leave(&self, generation: &Generation, sends: usize) {
+        // Either the flush that begins now sees the generation empty, or this sees the flush.
+        let before = generation.under_way.fetch_sub(sends, SeqCst);
+        if before == sends && self.flushes.load(SeqCst) > 0 {
+            self.emptied.notify_waiters();
         }
     }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod attempt;
+mod batch;
 mod blame;
 mod blocking;
 mod builder;
@@ -29,6 +30,7 @@ mod stream;
 pub use rocketmq_producer_config as config;
 
 pub use attempt::Attempt;
+pub use batch::{BatchError, BatchRule};
 pub use blocking::BlockingProducer;
 pub use builder::ProducerBuilder;
 pub use error::{

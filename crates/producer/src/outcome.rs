@@ -29,7 +29,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn count(&self, outcome: Outcome) {
+    pub(crate) fn count(&self, outcome: Outcome, sends: usize) {
         let counter = match outcome {
             Outcome::Acked => &self.acked,
             Outcome::Dropped => &self.dropped,
@@ -38,7 +38,7 @@ impl Tally {
             Outcome::Failed(Delivery::Rejected) => &self.rejected,
             Outcome::Failed(Delivery::Unknown) => &self.unknown,
         };
-        counter.fetch_add(1, Relaxed);
+        counter.fetch_add(sends as u64, Relaxed);
     }
 
     pub(crate) fn snapshot(&self) -> Outcomes {

@@ -3,7 +3,10 @@
 mod delivery;
 mod entrance;
 mod exchange;
+mod explicit;
+mod gather;
 mod hedge;
+mod joint;
 mod pack;
 mod parcel;
 mod place;
@@ -31,28 +34,39 @@ use crate::options::{SendOptions, Target};
 use crate::outcome::Outcome;
 use crate::receipt::SendReceipt;
 
+use self::gather::Gathered;
+pub(crate) use self::gather::Gatherer;
+
 /// The most that is kept of a send's budget for its first attempt, however long it waits for its place.
 const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 impl Core {
-    /// Sends a message and waits for the receipt.
+    /// Sends a message, alone or, if it `joins` others, together with them, and waits for the receipt.
     pub(crate) async fn send(
-        &self,
+        self: &Arc<Self>,
         message: &Message,
         options: &SendOptions,
+        joins: bool,
     ) -> Result<SendReceipt, SendError> {
         let call = Call::new(self, message, options);
-        let admitted = call.admit().await?;
+        let joins = if joins { call.may_join() } else { None };
+        let (admitted, _alone) = match joins {
+            None => (call.admit().await?, None),
+            Some(wait) => match self.gather(call, wait).await {
+                Gathered::Alone(admitted, alone) => (admitted, Some(alone)),
+                Gathered::Ended(result) => return result,
+            },
+        };
         let packed = match call.pack().await {
             Ok(packed) => packed,
             Err(cause) => return Err(call.unpacked(admitted, cause)),
         };
         let (pledge, stamp, bound) = admitted.split();
-        let parcel = call.parcel(packed.as_deref(), stamp);
+        let parcel = call.parcel(packed.as_deref(), &stamp);
         let mut delivery = Delivery::<TwoWay>::new(call.errand(), parcel, bound);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.receipt(delivery.stamp(), delivered)),
-            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
+            Ok(delivered) => Ok(call.receipt(stamp, delivered)),
+            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
         pledge.end(match &outcome {
             Ok(_) => Outcome::Acked,
@@ -74,11 +88,11 @@ impl Core {
             Err(cause) => return Err(call.unpacked(admitted, cause)),
         };
         let (pledge, stamp, bound) = admitted.split();
-        let parcel = call.parcel(packed.as_deref(), stamp);
+        let parcel = call.parcel(packed.as_deref(), &stamp);
         let mut delivery = Delivery::<OneWay>::new(call.errand(), parcel, bound);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.written(delivery.stamp(), &delivered)),
-            Err((cause, attempts)) => Err(call.failed(delivery.stamp(), cause, attempts)),
+            Ok(delivered) => Ok(call.written(stamp, &delivered)),
+            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
         pledge.end(match &outcome {
             Ok(_) => Outcome::OnewayWritten,
@@ -126,11 +140,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Until when it may wait for its place. One that gets it later could not await its answer, and a crowd of such
-    /// sends would keep a busy broker busy with messages that nobody waits for any more.
     fn start_by(self) -> Instant {
-        let budget = self.deadline.duration_since(self.began);
-        self.deadline - (budget / 20).min(LAST_CHANCE)
+        self.errand().start_by()
     }
 
     /// The key by whose hash the queue is chosen, if it is.
@@ -158,7 +169,7 @@ impl<'a> Call<'a> {
     }
 
     /// How the message travels.
-    fn parcel<'b>(self, packed: Option<&'b Packed>, stamp: Stamp) -> Parcel<'b>
+    fn parcel<'b>(self, packed: Option<&'b Packed>, stamp: &'b Stamp) -> Parcel<'b>
     where
         'a: 'b,
     {
@@ -178,6 +189,8 @@ impl<'a> Call<'a> {
             topic: self.message.topic_shared(),
             message: Some(self.message),
             target: &self.options.target,
+            sends: 1,
+            is_immediate: self.options.is_immediate,
             bytes: self.bytes(),
             began: self.began,
             deadline: self.deadline,

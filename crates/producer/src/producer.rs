@@ -8,6 +8,7 @@ use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::batch::BatchError;
 use crate::blocking::BlockingProducer;
 use crate::builder::ProducerBuilder;
 use crate::config::ProducerConfig;
@@ -94,14 +95,14 @@ impl Producer {
     /// Waits until every send that was called before has its outcome, `patience` at most. Sends called meanwhile go on
     /// and are not waited for. Use it as a checkpoint; [`shutdown`](Self::shutdown) flushes too.
     ///
-    /// It only waits: a send makes progress as long as its future is polled, so a future that nobody polls keeps a
+    /// Messages that wait for others (setting `batch_linger`) go at once. Else it only waits: a send makes progress as long as its future is polled, so a future that nobody polls keeps a
     /// flush waiting.
     ///
     /// # Cancel safety
     /// Safe.
     pub async fn flush(&self, patience: Duration) -> FlushReport {
         let deadline = deadline::after(Instant::now(), patience);
-        self.core.ledger.flush(deadline).await
+        self.core.flush(deadline).await
     }
 
     /// Sends a message and waits for the broker's receipt.
@@ -119,7 +120,9 @@ impl Producer {
     /// Dropped before its first poll, or while it waits for a place, nothing is sent. Dropped
     /// later, the message may be stored, and nobody learns of it.
     pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
-        self.core.send(&message, &SendOptions::default()).await
+        self.core
+            .send(&message, &SendOptions::default(), true)
+            .await
     }
 
     /// Sends a message with options of its own: timeout, queue, or selector.
@@ -134,7 +137,7 @@ impl Producer {
         message: Message,
         options: SendOptions,
     ) -> Result<SendReceipt, SendError> {
-        self.core.send(&message, &options).await
+        self.core.send(&message, &options, true).await
     }
 
     /// Sends a message if there is a place for it now, and waits for the broker's receipt.
@@ -152,7 +155,7 @@ impl Producer {
     /// it.
     pub async fn try_send(&self, message: Message) -> Result<SendReceipt, SendError> {
         let options = SendOptions::default().immediate();
-        self.core.send(&message, &options).await
+        self.core.send(&message, &options, true).await
     }
 
     /// As [`try_send`](Self::try_send), with options of its own.
@@ -167,7 +170,47 @@ impl Producer {
         message: Message,
         options: SendOptions,
     ) -> Result<SendReceipt, SendError> {
-        self.core.send(&message, &options.immediate()).await
+        self.core.send(&message, &options.immediate(), true).await
+    }
+
+    /// Sends messages of one topic in as few requests as possible, and waits for all outcomes. Every message keeps its
+    /// own id and has its own receipt, in the order given.
+    ///
+    /// Any number may be given: they are cut into requests by their encoded size (settings `batch_max_bytes`,
+    /// `batch_split_type`, `batch_size`). Without a sharding key each request goes to a queue of its own, several at the
+    /// same time. Messages of one queue, by sharding key, go in their order, one request after the other.
+    ///
+    /// # Errors
+    /// A [`BatchError`] with the result of every message if not all got a receipt. Nothing is sent if there is no
+    /// message, if topics or `WAIT` differ, or if one is of a kind that brokers take by itself only
+    /// ([`BatchError::rule`]). A message that exceeds a limit fails alone. If a request fails, so do its messages.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send), for each message; requests that have not begun are not sent.
+    pub async fn send_batch(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+    ) -> Result<Vec<SendReceipt>, BatchError> {
+        let messages: Vec<_> = messages.into_iter().collect();
+        self.core
+            .send_batch(&messages, &SendOptions::default())
+            .await
+    }
+
+    /// Sends messages with options of their own: one timeout for all; a queue for all; a selector, asked for each.
+    ///
+    /// # Errors
+    /// As [`send_batch`](Self::send_batch).
+    ///
+    /// # Cancel safety
+    /// As [`send_batch`](Self::send_batch).
+    pub async fn send_batch_with(
+        &self,
+        messages: impl IntoIterator<Item = Message>,
+        options: SendOptions,
+    ) -> Result<Vec<SendReceipt>, BatchError> {
+        let messages: Vec<_> = messages.into_iter().collect();
+        self.core.send_batch(&messages, &options).await
     }
 
     /// Sends the messages of a stream, at most `concurrency` (at least 1) at a time, and gives their outcomes in the order

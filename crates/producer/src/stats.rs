@@ -34,6 +34,10 @@ pub struct ProducerStats {
     pub retries: u64,
     /// Attempts beside another one that took long (setting `hedge_percentile`).
     pub hedges: u64,
+    /// Batches that had their outcome, explicit and automatic; a message that went by itself is none.
+    pub batches: u64,
+    /// Their messages.
+    pub batched: u64,
     /// Sends under way now.
     pub under_way: usize,
     /// Bytes of their bodies and properties.

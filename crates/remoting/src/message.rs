@@ -1,5 +1,6 @@
 //! [`Message`]: what a caller sends, checked as it is built.
 
+pub mod batch;
 mod clock;
 pub mod compression;
 pub mod id;

@@ -5,15 +5,15 @@ pub use rocketmq_producer_core::config::routing;
 pub use rocketmq_producer_core::config::routing::remoting;
 
 pub use rocketmq_producer_core::{
-    Attempt, BlockingFailure, BlockingProducer, BuildError, ErrorKind, FlushReport, FullBound,
-    HeartbeatReport, Lane, PreheatReport, Producer, ProducerBuilder, ProducerStats, SendAll,
-    SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProgress, SendReceipt, SendSink,
-    SendStatus, ShutdownReport, StartError, State, create_producer,
+    Attempt, BatchError, BatchRule, BlockingFailure, BlockingProducer, BuildError, ErrorKind,
+    FlushReport, FullBound, HeartbeatReport, Lane, PreheatReport, Producer, ProducerBuilder,
+    ProducerStats, SendAll, SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProgress,
+    SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State, create_producer,
 };
 
 pub use config::{
-    ConfigError, DeliveryGuarantee, Ordered, OrderedOnUnknown, ProducerConfig, Template,
-    create_custom_config, get_config,
+    BatchSplit, ConfigError, DeliveryGuarantee, Ordered, OrderedOnUnknown, ProducerConfig,
+    Template, create_custom_config, get_config,
 };
 pub use remoting::message::MessageId;
 pub use remoting::{Delivery, Message, MessageError};

@@ -65,7 +65,7 @@ fn decisions(criterion: &mut Criterion) {
     }
     let request = RouteRequest::new();
     let busy: Vec<_> = (0..400)
-        .map(|_| router.route(&entry, &request, now).unwrap().occupy(256))
+        .map(|_| router.route(&entry, &request, now).unwrap().occupy(1, 256))
         .collect();
     group.bench_function("round_robin_400_under_way", |bencher| {
         bencher.iter(|| router.route(&entry, black_box(&request), now).unwrap());
@@ -76,7 +76,7 @@ fn decisions(criterion: &mut Criterion) {
             router
                 .route(&entry, black_box(&request), now)
                 .unwrap()
-                .occupy(256)
+                .occupy(1, 256)
         });
     });
     let routing = router.route(&entry, &request, now).unwrap();

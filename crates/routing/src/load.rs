@@ -90,13 +90,18 @@ impl Share {
 #[derive(Clone, Copy, Debug)]
 struct Held(u64);
 
+/// The most sends of one request, far above what is ever set.
+const MOST_SENDS: u64 = 1 << 18;
+
 /// Room for the bytes: 8 TiB. The rest is room for 2 million sends.
 const BYTE_BITS: u32 = 43;
 
 impl Held {
-    /// One send of so many bytes.
-    fn one(bytes: u64) -> u64 {
-        (1 << BYTE_BITS) | bytes.min((1 << BYTE_BITS) - 1)
+    /// So many sends of so many bytes together.
+    fn of(sends: usize, bytes: usize) -> u64 {
+        let sends = u64::try_from(sends).unwrap_or(u64::MAX).min(MOST_SENDS);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        (sends << BYTE_BITS) | bytes.min((1 << BYTE_BITS) - 1)
     }
 
     fn sends(self) -> usize {
@@ -152,41 +157,41 @@ impl Load {
         self.held(Ordering::SeqCst).is_full(share.limits())
     }
 
-    /// Counts one more; returns whether it is the only one.
-    fn enter(&self, bytes: u64) -> bool {
-        let before = self.held.fetch_add(Held::one(bytes), Ordering::Relaxed);
+    /// Counts more, as [`Held`] has them; returns whether they are the only ones.
+    fn enter(&self, added: u64) -> bool {
+        let before = self.held.fetch_add(added, Ordering::Relaxed);
         Held(before).sends() == 0
     }
 
-    /// Counts one more if the share is not used up; the last one may go beyond the
-    /// bytes, so that no message is too large for ever. Returns whether it is the
-    /// only one.
-    fn try_enter(&self, bytes: u64, share: &Share) -> Option<bool> {
+    /// Counts more if the share is not used up; the last ones may go beyond it, so that
+    /// no message or batch is too large for ever. Returns whether they are the only
+    /// ones.
+    fn try_enter(&self, added: u64, share: &Share) -> Option<bool> {
         let limits = share.limits();
         let more = |held: u64| {
-            let more = held.wrapping_add(Held::one(bytes));
+            let more = held.wrapping_add(added);
             (!Held(held).is_full(limits)).then_some(more)
         };
         let before = self
             .held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()?;
-        if !Held(before.wrapping_add(Held::one(bytes))).is_full(limits) {
+        if !Held(before.wrapping_add(added)).is_full(limits) {
             // Whoever was woken for this room may have found it taken, and gives it on.
             self.wake(false);
         }
         Some(Held(before).sends() == 0)
     }
 
-    /// Counts one less.
+    /// Counts less, as [`Held`] has it.
     ///
     /// Whoever waits first counts itself and then looks at what is held; here it is the
     /// other way round. All four are `SeqCst`, so in their one order either the look
     /// comes after this subtraction and finds the room, or the count comes before the
     /// look in [`wake`](Self::wake), which then wakes.
-    fn leave(&self, bytes: u64) {
-        let before = self.held.fetch_sub(Held::one(bytes), Ordering::SeqCst);
-        self.wake(Held(before).sends() == 1);
+    fn leave(&self, taken: u64) {
+        let before = self.held.fetch_sub(taken, Ordering::SeqCst);
+        self.wake(Held(before).sends() == Held(taken).sends());
     }
 
     /// Wakes one who waits for room. All of them once nothing is under way: nobody
@@ -301,44 +306,50 @@ fn halved(value: u64, elapsed: u64) -> u64 {
     value - u64::try_from(lost).unwrap_or(value)
 }
 
-/// A place among what is under way at a broker. Dropping it gives it back.
+/// Places among what is under way at a broker. Dropping it gives them back.
 #[must_use = "dropping it gives the place back at once"]
 pub struct Occupancy {
     health: Arc<BrokerHealth>,
-    bytes: u64,
+    /// As [`Held`] has it.
+    taken: u64,
 }
 
 impl Occupancy {
-    /// A place, whatever the broker holds already. `at` may be a little old: it saves a look at
+    /// Places, whatever the broker holds already. `at` may be a little old: it saves a look at
     /// the clock.
-    pub(crate) fn new(health: &Arc<BrokerHealth>, bytes: usize, at: u64) -> Self {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let is_first = health.load().enter(bytes);
-        Self::entered(health, bytes, is_first, at)
+    pub(crate) fn new(health: &Arc<BrokerHealth>, sends: usize, bytes: usize, at: u64) -> Self {
+        let taken = Held::of(sends, bytes);
+        let is_first = health.load().enter(taken);
+        Self::entered(health, taken, is_first, at)
     }
 
-    /// A place within the broker's share.
-    pub(crate) fn within_share(health: &Arc<BrokerHealth>, bytes: usize, at: u64) -> Option<Self> {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let is_first = health.load().try_enter(bytes, health.share())?;
-        Some(Self::entered(health, bytes, is_first, at))
+    /// Places within the broker's share.
+    pub(crate) fn within_share(
+        health: &Arc<BrokerHealth>,
+        sends: usize,
+        bytes: usize,
+        at: u64,
+    ) -> Option<Self> {
+        let taken = Held::of(sends, bytes);
+        let is_first = health.load().try_enter(taken, health.share())?;
+        Some(Self::entered(health, taken, is_first, at))
     }
 
-    fn entered(health: &Arc<BrokerHealth>, bytes: u64, is_first: bool, at: u64) -> Self {
+    fn entered(health: &Arc<BrokerHealth>, taken: u64, is_first: bool, at: u64) -> Self {
         if is_first {
             // Its silence begins now, not when it last had something to answer.
             health.load().began(at);
         }
         Self {
             health: Arc::clone(health),
-            bytes,
+            taken,
         }
     }
 }
 
 impl Drop for Occupancy {
     fn drop(&mut self) {
-        self.health.load().leave(self.bytes);
+        self.health.load().leave(self.taken);
     }
 }
 
@@ -346,7 +357,8 @@ impl fmt::Debug for Occupancy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Occupancy")
             .field("broker", self.health.broker_name())
-            .field("bytes", &self.bytes)
+            .field("sends", &Held(self.taken).sends())
+            .field("bytes", &Held(self.taken).bytes())
             .finish_non_exhaustive()
     }
 }

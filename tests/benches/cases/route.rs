@@ -61,6 +61,6 @@ fn decide(brokers: usize, queues: usize) -> Repeat {
         router
             .route(&entry, black_box(&request), now)
             .unwrap()
-            .occupy(256)
+            .occupy(1, 256)
     })
 }

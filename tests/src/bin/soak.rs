@@ -26,6 +26,9 @@ struct Options {
     /// On real brokers instead of the embedded cluster.
     #[arg(long)]
     apache: bool,
+    /// With automatic batches.
+    #[arg(long)]
+    auto_batch: bool,
     /// What the faults are drawn from; another one each time by default.
     #[arg(long)]
     seed: Option<u64>,
@@ -46,6 +49,7 @@ fn main() -> Result<ExitCode> {
             .seed
             .unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000),
         time: Duration::from_secs(seconds),
+        auto_batch: options.auto_batch,
         tell: |text| eprintln!("{text}"),
         memory: Some(|| (HEAP.allocated() / 1024) as u64),
     };

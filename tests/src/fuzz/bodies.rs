@@ -1,5 +1,7 @@
 //! Bodies in JSON: routes, cluster information, heartbeats.
 
+use bytes::Bytes;
+use rocketmq_producer::remoting::message::batch::{MEMBER_OVERHEAD, read_batch};
 use rocketmq_producer::remoting::protocol::route::MAX_ROUTE_QUEUES;
 use rocketmq_producer::remoting::protocol::{ClusterInfo, HeartbeatData, TopicRouteData};
 use serde_json::Value;
@@ -36,6 +38,30 @@ pub(super) fn heartbeat_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
     let own = HeartbeatData::producer("1.2.3.4@5#6", ["PG", "CLIENT_INNER_PRODUCER"]);
     seeds.push(own.encode().to_vec());
     seeds
+}
+
+pub(super) fn batch_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
+    corpus.texts_of(|text| {
+        let mut members = read_batch(&Bytes::copy_from_slice(text));
+        matches!(members.next(), Some(Ok(_))) && members.all(|member| member.is_ok())
+    })
+}
+
+/// Every accepted byte belongs to one member: their lengths add up.
+pub(super) fn batch(body: &[u8]) -> Verdict {
+    let body = Bytes::copy_from_slice(body);
+    let mut length = 0;
+    let mut members = read_batch(&body);
+    for member in members.by_ref() {
+        let Ok(member) = member else {
+            assert!(members.next().is_none(), "nothing after an error");
+            return Verdict::Refused;
+        };
+        length += MEMBER_OVERHEAD + member.body.len() + member.properties().len();
+        assert!(length <= body.len());
+    }
+    assert_eq!(length, body.len());
+    Verdict::Accepted
 }
 
 pub(super) fn route(body: &[u8]) -> Verdict {

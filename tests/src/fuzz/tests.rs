@@ -64,6 +64,7 @@ survive! {
     routes_survive_any_bytes: route,
     cluster_information_survives_any_bytes: cluster,
     heartbeats_survive_any_bytes: heartbeat,
+    batches_survive_any_bytes: batch,
     property_strings_survive_any_text: properties,
     offset_ids_survive_any_text: offset_id,
     sizes_survive_any_text: byte_size,

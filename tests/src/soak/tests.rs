@@ -62,6 +62,7 @@ impl Ground for Wrong {
 async fn breaches(how: fn(&mut Vec<Stored>, Stored)) -> Vec<String> {
     let inside = Embedded::start().await.expect("starts");
     let plan = Plan {
+        auto_batch: false,
         seed: 1,
         time: Duration::from_secs(1),
         tell: |_| {},

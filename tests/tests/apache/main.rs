@@ -11,6 +11,7 @@
 
 mod acl;
 mod auto_create;
+mod batches;
 mod bodies;
 mod clusters;
 mod compression;

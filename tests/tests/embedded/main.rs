@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod batches;
 mod burst;
 mod errors;
 mod lifecycle;

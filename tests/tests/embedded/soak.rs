@@ -20,6 +20,7 @@ async fn twenty_seconds_of_faults_at_random_break_no_promise() -> Result<()> {
         Err(_) => SEED,
     };
     let plan = Plan {
+        auto_batch: false,
         seed,
         time: Duration::from_secs(20),
         tell: |text| println!("{text}"),

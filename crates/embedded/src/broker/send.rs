@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocketmq_producer_remoting::message::property::{MAX_PROPERTIES_LENGTH, MSG_REGION, TRACE_ON};
+use rocketmq_producer_remoting::message::batch::read_batch;
+use rocketmq_producer_remoting::message::property::{
+    MAX_PROPERTIES_LENGTH, MSG_REGION, TRACE_ON, UNIQ_KEY,
+};
 use rocketmq_producer_remoting::message::topic::{AUTO_CREATE_TOPIC, FORBIDDEN_TOPICS};
 use rocketmq_producer_remoting::message::{OffsetMessageId, TopicError, validate_topic_for_send};
 use rocketmq_producer_remoting::protocol::Permission;
@@ -22,6 +25,48 @@ enum Refusal {
     /// without region and trace switch.
     Unreadable(String),
     Refused(ResponseCode, String),
+}
+
+/// Properties of messages that are delivered later.
+const DELAYS: [&str; 4] = [
+    "DELAY",
+    "TIMER_DELAY_MS",
+    "TIMER_DELAY_SEC",
+    "TIMER_DELIVER_MS",
+];
+
+/// What a request brings, one message or many.
+struct Request<'a> {
+    body: &'a Bytes,
+    properties: &'a str,
+    flag: i32,
+    sys_flag: i32,
+    born_timestamp: i64,
+    store_timestamp: i64,
+}
+
+impl Request<'_> {
+    fn record(&self, body: &[u8], flag: i32, properties: String) -> Record {
+        Record {
+            // A copy, so that a small message does not keep the whole read buffer.
+            body: Bytes::copy_from_slice(body),
+            properties: properties.into_boxed_str(),
+            flag,
+            sys_flag: self.sys_flag,
+            born_timestamp: self.born_timestamp,
+            store_timestamp: self.store_timestamp,
+            log_offset: 0,
+        }
+    }
+}
+
+/// The value of a property; of several the last.
+fn pick<'a>(wire: &'a str, name: &str) -> Option<&'a str> {
+    wire.split('\u{2}')
+        .filter_map(|piece| piece.split_once('\u{1}'))
+        .filter(|(other, value)| *other == name && !value.is_empty())
+        .map(|(_, value)| value)
+        .next_back()
 }
 
 impl Broker {
@@ -73,51 +118,108 @@ impl Broker {
                 illegal_queue(queue_id, topic, config, peer),
             ));
         }
-        let properties = fields.properties.unwrap_or_default();
-        let properties = StoredProperties::of(properties, &self.settings.cluster);
-        if body.len() > self.settings.max_message_size.as_usize()
-            || properties.wire.len() > MAX_PROPERTIES_LENGTH
-        {
-            return Err(Refusal::Refused(
-                ResponseCode::MESSAGE_ILLEGAL,
-                format!(
-                    "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg properties length limit 32KB.",
-                    self.settings.max_message_size.as_u64()
-                ),
-            ));
-        }
-        let store_timestamp = self.now();
-        let queue = usize::try_from(queue_id)
-            .unwrap_or_else(|_| any_queue(&properties.message_id, config.write_queues));
-        let record = Record {
-            // A copy, so that a small message does not keep the whole read buffer.
-            body: Bytes::copy_from_slice(body),
-            properties: properties.wire.into_boxed_str(),
+        let request = Request {
+            body,
+            properties: fields.properties.unwrap_or_default(),
             flag,
             sys_flag,
             born_timestamp,
-            store_timestamp,
-            log_offset: 0,
+            store_timestamp: self.now(),
         };
-        let place = self.store.append(topic, queue, record).map_err(|_| {
+        let is_batch = fields
+            .batch
+            .is_some_and(|is| is.eq_ignore_ascii_case("true"));
+        let (records, message_id) = if is_batch {
+            let records = self.unpack(topic, &request)?;
+            // None is made: each message has its own.
+            let id = pick(request.properties, UNIQ_KEY).map(str::to_owned);
+            (records, id)
+        } else {
+            let (record, id) = self.single(&request)?;
+            (vec![record], Some(id))
+        };
+        let queue = usize::try_from(queue_id).unwrap_or_else(|_| {
+            let seed = message_id.as_deref().unwrap_or_default();
+            any_queue(seed, config.write_queues)
+        });
+        let places = self.store.append(topic, queue, records).map_err(|_| {
             Refusal::Refused(
                 ResponseCode::SERVICE_NOT_AVAILABLE,
                 "service not available now. It may be caused by one of the following reasons: the broker's disk is full [CL:  1.00 CQ:  1.00 INDEX:  1.00], messages are put to the slave, message store has been shut down, etc."
                     .to_owned(),
             )
         })?;
-        let place_id = OffsetMessageId::new(self.address, place.log_offset);
+        let ids: Vec<_> = places
+            .log_offsets
+            .iter()
+            .map(|offset| OffsetMessageId::new(self.address, *offset).to_string())
+            .collect();
         let mut receipt = RemotingCommand::response(ResponseCode::SUCCESS, 0, None);
         let field = |name: &str, value: String| (name.to_owned(), value);
         receipt.ext_fields = vec![
             field("queueId", queue.to_string()),
-            field("transactionId", properties.message_id),
-            field("msgId", place_id.to_string()),
+            field("msgId", ids.join(",")),
             field(TRACE_ON, "true".to_owned()),
             field(MSG_REGION, REGION.to_owned()),
-            field("queueOffset", place.queue_offset.to_string()),
+            field("queueOffset", places.queue_offset.to_string()),
         ];
+        if let Some(id) = message_id {
+            receipt.ext_fields.insert(1, field("transactionId", id));
+        }
         Ok(receipt)
+    }
+
+    fn single(&self, request: &Request<'_>) -> Result<(Record, String), Refusal> {
+        let properties = StoredProperties::of(request.properties, &self.settings.cluster);
+        if request.body.len() > self.settings.max_message_size.as_usize()
+            || properties.wire.len() > MAX_PROPERTIES_LENGTH
+        {
+            return Err(self.illegal());
+        }
+        let record = request.record(request.body, request.flag, properties.wire);
+        Ok((record, properties.message_id))
+    }
+
+    /// Java: `SendMessageProcessor.sendBatchMessage`, `MessageDecoder.decodeMessage`.
+    fn unpack(&self, topic: &str, request: &Request<'_>) -> Result<Vec<Record>, Refusal> {
+        if topic.starts_with("%RETRY%") {
+            return Err(Refusal::Refused(
+                ResponseCode::MESSAGE_ILLEGAL,
+                format!("batch request does not support retry group {topic}"),
+            ));
+        }
+        let is_delayed = |name: &&str| pick(request.properties, name).is_some();
+        if DELAYS.iter().any(is_delayed)
+            || request.body.len() > self.settings.max_message_size.as_usize()
+        {
+            return Err(self.illegal());
+        }
+        let mut records = Vec::new();
+        for member in read_batch(request.body) {
+            let member = member.map_err(|_| {
+                Refusal::Unreadable(
+                    "java.nio.BufferUnderflowException, java.base/java.nio.Buffer.nextGetIndex(Buffer.java:707)"
+                        .to_owned(),
+                )
+            })?;
+            let (own, batch) = (member.properties(), request.properties);
+            let wire = StoredProperties::of_member(own, batch, &self.settings.cluster);
+            if wire.len() > MAX_PROPERTIES_LENGTH {
+                return Err(self.illegal());
+            }
+            records.push(request.record(&member.body, member.flag, wire));
+        }
+        Ok(records)
+    }
+
+    fn illegal(&self) -> Refusal {
+        Refusal::Refused(
+            ResponseCode::MESSAGE_ILLEGAL,
+            format!(
+                "the message is illegal, maybe msg body or properties length not matched. msg body length limit {}B, msg properties length limit 32KB.",
+                self.settings.max_message_size.as_u64()
+            ),
+        )
     }
 
     /// Java: `createTopicInSendMessageMethod`.

@@ -16,6 +16,7 @@ pub(super) struct SendFields<'a> {
     pub(super) born_timestamp: Text<'a>,
     pub(super) flag: Text<'a>,
     pub(super) properties: Text<'a>,
+    pub(super) batch: Text<'a>,
 }
 
 impl<'a> SendFields<'a> {
@@ -42,6 +43,7 @@ impl<'a> SendFields<'a> {
             "g" => &mut self.born_timestamp,
             "h" => &mut self.flag,
             "i" => &mut self.properties,
+            "m" => &mut self.batch,
             _ => return,
         };
         *field = Some(value);
@@ -57,6 +59,7 @@ impl<'a> SendFields<'a> {
             "bornTimestamp" => &mut self.born_timestamp,
             "flag" => &mut self.flag,
             "properties" => &mut self.properties,
+            "batch" => &mut self.batch,
             _ => return,
         };
         *field = Some(value);

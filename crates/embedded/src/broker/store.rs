@@ -69,11 +69,12 @@ pub(crate) struct Store {
     count: AtomicU64,
 }
 
-/// Where a message went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+/// Where messages of one request went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    /// Of the first; the others follow.
     pub(super) queue_offset: i64,
-    pub(super) log_offset: i64,
+    pub(super) log_offsets: Vec<i64>,
 }
 
 /// The store holds as much as it may.
@@ -154,26 +155,27 @@ impl Store {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Appends to a queue. The topic must exist and `queue` be one of its queues.
+    /// Appends to a queue, all next to one another or none. The topic must exist and `queue` be one of its queues.
+    /// Returns the places of the first and of all in the log.
     pub(super) fn append(
         &self,
         topic: &str,
         queue: usize,
-        mut record: Record,
-    ) -> Result<Place, Full> {
+        new: Vec<Record>,
+    ) -> Result<Places, Full> {
         let Some(entry) = self.topics.get(topic).map(|entry| Arc::clone(&entry)) else {
             // Deleted since it was looked up: as if it went right after the message came.
-            return Ok(Place {
+            return Ok(Places {
                 queue_offset: 0,
-                log_offset: self.log_end.load(Ordering::Relaxed),
+                log_offsets: vec![self.log_end.load(Ordering::Relaxed); new.len()],
             });
         };
-        let size = size(topic, &record);
+        let total: usize = new.iter().map(|record| size(topic, record)).sum();
         let taken = self
             .bytes
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |bytes| {
                 bytes
-                    .checked_add(size)
+                    .checked_add(total)
                     .filter(|bytes| *bytes <= self.max_bytes)
             });
         if taken.is_err() {
@@ -193,17 +195,24 @@ impl Store {
         };
         let mut records = lock(queue);
         // Under the queue's lock, so that both offsets grow together.
-        let log_offset = self
+        let mut log_offset = self
             .log_end
-            .fetch_add(i64::try_from(size).unwrap_or(i64::MAX), Ordering::Relaxed);
-        record.log_offset = log_offset;
+            .fetch_add(i64::try_from(total).unwrap_or(i64::MAX), Ordering::Relaxed);
         let queue_offset = i64::try_from(records.len()).unwrap_or(i64::MAX);
-        records.push(record);
+        let mut log_offsets = Vec::with_capacity(new.len());
+        for mut record in new {
+            record.log_offset = log_offset;
+            log_offsets.push(log_offset);
+            let length = i64::try_from(size(topic, &record)).unwrap_or(i64::MAX);
+            log_offset = log_offset.saturating_add(length);
+            records.push(record);
+        }
         drop(records);
-        self.count.fetch_add(1, Ordering::Relaxed);
-        Ok(Place {
+        let count = u64::try_from(log_offsets.len()).unwrap_or(u64::MAX);
+        self.count.fetch_add(count, Ordering::Relaxed);
+        Ok(Places {
             queue_offset,
-            log_offset,
+            log_offsets,
         })
     }
 

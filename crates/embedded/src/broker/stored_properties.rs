@@ -25,16 +25,7 @@ impl StoredProperties {
 
         let mut wire = String::with_capacity(client.len() + ROOM);
         let mut message_id = None;
-        for piece in client.split('\u{2}') {
-            let Some((name, value)) = piece.split_once('\u{1}') else {
-                continue;
-            };
-            if name.is_empty()
-                || value.is_empty()
-                || [MSG_REGION, TRACE_ON, CLUSTER].contains(&name)
-            {
-                continue;
-            }
+        for (name, value) in clients(client) {
             if name == UNIQ_KEY {
                 message_id = Some(value);
             }
@@ -48,11 +39,40 @@ impl StoredProperties {
                 id.as_str().to_owned()
             }
         };
-        push(&mut wire, MSG_REGION, REGION);
-        push(&mut wire, TRACE_ON, "true");
-        push(&mut wire, CLUSTER, cluster);
+        push_own(&mut wire, cluster);
         Self { wire, message_id }
     }
+
+    /// Those of a message in a batch: its own, then the batch's, which go before its own where the names are equal, then
+    /// the broker's. A missing id is not made.
+    pub(super) fn of_member(member: &str, batch: &str, cluster: &str) -> String {
+        let mut wire = String::with_capacity(member.len() + batch.len());
+        for (name, value) in clients(member) {
+            if clients(batch).all(|(other, _)| other != name) {
+                push(&mut wire, name, value);
+            }
+        }
+        for (name, value) in clients(batch) {
+            push(&mut wire, name, value);
+        }
+        push_own(&mut wire, cluster);
+        wire
+    }
+}
+
+/// The client's properties, without what the broker sets itself.
+fn clients(wire: &str) -> impl Iterator<Item = (&str, &str)> {
+    wire.split('\u{2}')
+        .filter_map(|piece| piece.split_once('\u{1}'))
+        .filter(|(name, value)| {
+            !name.is_empty() && !value.is_empty() && ![MSG_REGION, TRACE_ON, CLUSTER].contains(name)
+        })
+}
+
+fn push_own(wire: &mut String, cluster: &str) {
+    push(wire, MSG_REGION, REGION);
+    push(wire, TRACE_ON, "true");
+    push(wire, CLUSTER, cluster);
 }
 
 fn push(wire: &mut String, name: &str, value: &str) {
@@ -73,6 +93,18 @@ mod tests {
         assert_eq!(
             stored.wire,
             "KEYS\u{1}a b\u{2}UNIQ_KEY\u{1}7F00\u{2}MSG_REGION\u{1}DefaultRegion\u{2}TRACE_ON\u{1}true\u{2}CLUSTER\u{1}C\u{2}"
+        );
+    }
+
+    #[test]
+    fn a_batch_gives_its_properties_to_every_message() {
+        let member = "WAIT\u{1}true\u{2}UNIQ_KEY\u{1}OWN\u{2}a\u{1}1\u{2}";
+        let wire =
+            StoredProperties::of_member(member, "WAIT\u{1}true\u{2}UNIQ_KEY\u{1}ALL\u{2}", "C");
+        let own = "MSG_REGION\u{1}DefaultRegion\u{2}TRACE_ON\u{1}true\u{2}CLUSTER\u{1}C\u{2}";
+        assert_eq!(
+            wire,
+            format!("a\u{1}1\u{2}WAIT\u{1}true\u{2}UNIQ_KEY\u{1}ALL\u{2}{own}")
         );
     }
 

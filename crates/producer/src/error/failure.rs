@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ErrorKind;
+use crate::batch::BatchRule;
 use crate::config::routing::remoting::message::CompressionError;
 use crate::config::routing::remoting::{
     CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, MessageError, RequestError,
@@ -22,6 +23,9 @@ pub enum SendFailure {
     /// The broker's answer cannot be read, so it is unknown whether it stored the message.
     #[error("broker's answer cannot be read")]
     Answer(#[source] FrameError),
+    /// The messages given to one [`send_batch`](crate::Producer::send_batch) cannot go together; none was sent.
+    #[error("messages cannot be sent as a batch")]
+    Batch(#[source] BatchRule),
     /// A blocking call could not wait for its outcome.
     #[error(transparent)]
     Blocking(BlockingFailure),
@@ -156,7 +160,7 @@ impl SendFailure {
             Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
             Self::BrokerAway { .. } | Self::Connect(_) => ErrorKind::BrokerNotAvailable,
             Self::Compression(_) => ErrorKind::Compression,
-            Self::Message(_) => ErrorKind::MessageValidation,
+            Self::Batch(_) | Self::Message(_) => ErrorKind::MessageValidation,
             Self::LaneBusy(_) | Self::QueueFull { .. } => ErrorKind::QueueFull,
             Self::Refused { .. } => ErrorKind::MessageSend,
             Self::Request(error) => match error.failure() {
@@ -193,7 +197,8 @@ impl SendFailure {
                 .delivery()
                 .unwrap_or(Delivery::Unknown),
             Self::Request(error) => error.delivery(),
-            Self::Blocking(_)
+            Self::Batch(_)
+            | Self::Blocking(_)
             | Self::BrokerAway { .. }
             | Self::Compression(_)
             | Self::Connect(_)
@@ -224,6 +229,9 @@ impl SendFailure {
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
+            Self::Batch(_) => {
+                "give messages of one topic, and send those of other kinds by themselves"
+            }
             Self::Answer(_) => "check that the address is that of a RocketMQ broker",
             Self::Blocking(BlockingFailure::WouldDeadlock) => {
                 "await `send`, or call from a thread outside the runtime"

@@ -91,7 +91,8 @@ impl SendError {
         use crate::config::routing::remoting::{ResponseClass, RetryRule};
 
         match &self.inner.cause {
-            SendFailure::Blocking(_)
+            SendFailure::Batch(_)
+            | SendFailure::Blocking(_)
             | SendFailure::LaneStopped(_)
             | SendFailure::Message(_)
             | SendFailure::State(_) => false,

@@ -19,11 +19,11 @@ async fn a_full_gate_refuses_at_the_deadline_says_why_and_keeps_no_place() {
     for (limit, bytes, refusal) in [(1, 100, Refusal::TooMany), (9, 100, Refusal::TooLarge)] {
         let gate = Gate::new(limit, bytes);
         let deadline = Instant::now() + Duration::from_secs(1);
-        let pass = gate.enter(60, deadline).await.unwrap();
-        assert_eq!(gate.enter(60, deadline).await.unwrap_err(), refusal);
+        let pass = gate.enter(1, 60, deadline).await.unwrap();
+        assert_eq!(gate.enter(1, 60, deadline).await.unwrap_err(), refusal);
         assert_eq!(Instant::now(), deadline);
         drop(pass);
-        assert!(gate.enter(60, deadline).await.is_ok());
+        assert!(gate.enter(1, 60, deadline).await.is_ok());
         assert_eq!((gate.under_way(), gate.bytes_under_way()), (0, 0));
     }
 }
@@ -31,27 +31,27 @@ async fn a_full_gate_refuses_at_the_deadline_says_why_and_keeps_no_place() {
 #[tokio::test(start_paused = true)]
 async fn a_message_larger_than_the_whole_bound_goes_alone() {
     let gate = Gate::new(9, 100);
-    let small = gate.enter(1, far()).await.unwrap();
-    let (large, ()) = tokio::join!(gate.enter(1000, far()), async { drop(small) });
+    let small = gate.enter(1, 1, far()).await.unwrap();
+    let (large, ()) = tokio::join!(gate.enter(1, 1000, far()), async { drop(small) });
     let large = large.unwrap();
     let soon = Instant::now() + Duration::from_millis(1);
-    assert_eq!(gate.enter(1, soon).await.unwrap_err(), Refusal::TooLarge);
+    assert_eq!(gate.enter(1, 1, soon).await.unwrap_err(), Refusal::TooLarge);
     drop(large);
-    assert!(gate.enter(1, soon).await.is_ok());
+    assert!(gate.enter(1, 1, soon).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_small_message_does_not_overtake_a_large_one_that_waits() {
     let gate = Gate::new(9, 100);
-    let first = gate.enter(60, far()).await.unwrap();
+    let first = gate.enter(1, 60, far()).await.unwrap();
     let soon = Instant::now() + Duration::from_millis(1);
-    let large = gate.enter(60, far());
+    let large = gate.enter(1, 60, far());
     tokio::pin!(large);
     assert!(futures_are_pending(&mut large));
-    assert_eq!(gate.enter(1, soon).await.unwrap_err(), Refusal::TooLarge);
+    assert_eq!(gate.enter(1, 1, soon).await.unwrap_err(), Refusal::TooLarge);
     drop(first);
     drop(large.await.unwrap());
-    assert!(gate.enter(1, soon).await.is_ok());
+    assert!(gate.enter(1, 1, soon).await.is_ok());
 }
 
 fn futures_are_pending<T>(future: &mut Pin<&mut impl Future<Output = T>>) -> bool {
@@ -62,10 +62,10 @@ fn futures_are_pending<T>(future: &mut Pin<&mut impl Future<Output = T>>) -> boo
 #[tokio::test(start_paused = true)]
 async fn closing_refuses_those_who_wait_and_waits_for_those_inside() {
     let gate = Gate::new(1, 100);
-    let pass = gate.enter(1, far()).await.unwrap();
-    let (waiting, ()) = tokio::join!(gate.enter(1, far()), async { gate.close() });
+    let pass = gate.enter(1, 1, far()).await.unwrap();
+    let (waiting, ()) = tokio::join!(gate.enter(1, 1, far()), async { gate.close() });
     assert_eq!(waiting.unwrap_err(), Refusal::Closed);
-    assert_eq!(gate.enter(1, far()).await.unwrap_err(), Refusal::Closed);
+    assert_eq!(gate.enter(1, 1, far()).await.unwrap_err(), Refusal::Closed);
     let empty = gate.wait_until_empty();
     tokio::pin!(empty);
     let early = tokio::time::timeout(Duration::from_secs(1), &mut empty).await;
@@ -87,7 +87,7 @@ impl Wake for Bell {
 #[derive(Debug, Clone)]
 enum Step {
     /// A send of so many bytes arrives.
-    Arrive(usize),
+    Arrive(usize, usize),
     /// One of those inside leaves.
     Leave(usize),
     /// One of those who wait is dropped.
@@ -98,7 +98,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        (0usize..150).prop_map(Step::Arrive),
+        (1usize..5, 0usize..150).prop_map(|(sends, bytes)| Step::Arrive(sends, bytes)),
         (0usize..8).prop_map(Step::Leave),
         (0usize..8).prop_map(Step::Cancel),
         Just(Step::Look),
@@ -136,14 +136,14 @@ proptest! {
         let mut waiting = Line::new();
         for step in steps {
             match step {
-                Step::Arrive(bytes) => {
-                    let bytes = (bytes as u64).min(BYTE_LIMIT);
-                    if gate.take(bytes, WAITING) {
+                Step::Arrive(sends, bytes) => {
+                    let weight = sends.min(LIMIT) as u64 * ONE + (bytes as u64).min(BYTE_LIMIT);
+                    if gate.take(weight, WAITING) {
                         // Who was let in but has not looked yet was there before.
                         prop_assert!(gate.lock().waiting.is_empty(), "overtook the queue");
-                        inside.push(Pass { gate: &gate, bytes });
+                        inside.push(Pass { gate: &gate, weight });
                     } else {
-                        let (mut place, bell) = (Box::pin(Waiting::join(&gate, bytes).unwrap()), Arc::new(Bell::default()));
+                        let (mut place, bell) = (Box::pin(Waiting::join(&gate, weight).unwrap()), Arc::new(Bell::default()));
                         let waker = Waker::from(Arc::clone(&bell));
                         match place.as_mut().poll(&mut Context::from_waker(&waker)) {
                             Poll::Ready(pass) => inside.extend(pass.ok()),
@@ -158,10 +158,15 @@ proptest! {
             }
             prop_assert!(gate.under_way() <= LIMIT);
             prop_assert!(gate.bytes_under_way() <= BYTE_LIMIT);
-            let granted = gate.lock().granted.len();
-            prop_assert_eq!(gate.under_way(), inside.len() + granted);
+            let held: u64 = inside.iter().map(|pass| count(pass.weight)).sum();
+            prop_assert!(gate.under_way() as u64 >= held);
+            if gate.lock().granted.is_empty() {
+                prop_assert_eq!(gate.under_way() as u64, held);
+            }
             if let Some((_, first)) = gate.lock().waiting.first_key_value() {
-                let fits = gate.under_way() < LIMIT && gate.bytes_under_way() + first.bytes <= BYTE_LIMIT;
+                let sends = gate.under_way() as u64 + count(first.weight);
+                let bytes = gate.bytes_under_way() + (first.weight & BYTES);
+                let fits = sends <= LIMIT as u64 && bytes <= BYTE_LIMIT;
                 prop_assert!(!fits, "there is room for the first who waits");
             }
         }
@@ -193,7 +198,7 @@ async fn no_place_is_lost_between_threads() {
                 } else {
                     far()
                 };
-                if let Ok(pass) = gate.enter((number * 31 + round) % 120, deadline).await {
+                if let Ok(pass) = gate.enter(1, (number * 31 + round) % 120, deadline).await {
                     tokio::task::yield_now().await;
                     drop(pass);
                 }

@@ -10,12 +10,13 @@ use tracing::debug;
 use super::entrance::{Bound, Held};
 use super::exchange::Exchange;
 use super::hedge::Hedged;
-use super::parcel::{Errand, Parcel, Stamp};
+use super::parcel::{Errand, Parcel};
 use super::place::{Places, Return, Step};
 use crate::attempt::Attempt;
 use crate::blame::incident;
 use crate::config::routing::Routing;
 use crate::config::routing::remoting::Delivery as Certainty;
+use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::remoting::protocol::SendMessageRequestHeader;
 use crate::core::Core;
 use crate::error::SendFailure;
@@ -68,11 +69,6 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             attempts: Vec::new(),
             exchange: PhantomData,
         }
-    }
-
-    /// What the parcel is marked with.
-    pub(super) const fn stamp(&self) -> Stamp {
-        self.parcel.stamp
     }
 
     /// Attempts until the message is delivered; else why not, and what was tried. `turn` learns before each await
@@ -232,8 +228,9 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         self.errand.core
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.errand.bytes
+    pub(super) fn occupy_beside(&self, routing: &Routing) -> Held {
+        let Errand { sends, bytes, .. } = self.errand;
+        Held::new(routing, routing.occupy(sends, bytes))
     }
 
     /// Counts the message among what is under way at the broker of the next attempt. A bound message keeps the place
@@ -241,7 +238,10 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     fn occupy(&mut self, routing: &Routing) {
         if !self.held.as_ref().is_some_and(|held| held.is_at(routing)) {
             self.held = None;
-            self.held = Some(Held::new(routing, routing.occupy(self.errand.bytes)));
+            self.held = Some(Held::new(
+                routing,
+                routing.occupy(self.errand.sends, self.errand.bytes),
+            ));
         }
     }
 
@@ -257,8 +257,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         let connection = routing.broker().endpoint().connection(until).await;
         let connection = connection.map_err(SendFailure::Connect)?;
         let queue_id = routing.queue().queue_id();
-        let mut header =
-            SendMessageRequestHeader::new(&core.group, topic, queue_id, parcel.stamp.born);
+        let mut header = SendMessageRequestHeader::new(&core.group, topic, queue_id, parcel.born);
         header.code = parcel.code;
         header.batch = parcel.is_batch;
         // The setting is bounded to 65 535.
@@ -267,7 +266,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         header.sys_flag = parcel.sys_flag;
         header.flag = parcel.flag;
         header.properties = parcel.properties;
-        header.unique_key = Some(parcel.stamp.id.as_str());
+        header.unique_key = parcel.id.map(MessageId::as_str);
         // A static topic's queue bears a name of its own; the broker answers to its real one.
         header.broker_name = Some(routing.broker().name());
         if let Some(turn) = turn {

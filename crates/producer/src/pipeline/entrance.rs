@@ -3,11 +3,16 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::parcel::{Errand, Stamp};
 use super::place::Places;
-use super::{Call, Pledge, Stamp};
+use super::{Call, LAST_CHANCE, Pledge};
 use crate::config::Ordered;
 use crate::config::routing::remoting::message::{SystemClock, WallClock};
 use crate::config::routing::{Broker, Occupancy, Routing};
+use crate::core::Core;
 use crate::deadline::Cut;
 use crate::error::{FullBound, SendError, SendFailure};
 use crate::gate::Refusal;
@@ -75,20 +80,12 @@ impl<'a> Call<'a> {
         }
         let mut visit = core.ledger.begin();
         match self.enter(&mut visit).await {
-            Ok((turn, bound)) => {
-                let millis = SystemClock.epoch_millis();
-                let stamp = Stamp {
-                    id: core.ids.next_id_at(millis),
-                    // Saturates in the year 292 278 994.
-                    born: i64::try_from(millis).unwrap_or(i64::MAX),
-                };
-                Ok(Admitted {
-                    visit,
-                    stamp,
-                    turn,
-                    bound,
-                })
-            }
+            Ok((turn, bound)) => Ok(Admitted {
+                visit,
+                stamp: core.stamp(),
+                turn,
+                bound,
+            }),
             Err(cause) => {
                 let error = self.error(None, cause, Vec::new());
                 visit.end(Outcome::Failed(error.delivery()));
@@ -97,7 +94,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn check(self) -> Result<(), SendFailure> {
+    pub(super) fn check(self) -> Result<(), SendFailure> {
         let (core, config) = (self.core, &self.core.config);
         let state = core.state.get();
         if state != State::Running {
@@ -119,7 +116,7 @@ impl<'a> Call<'a> {
         }
         // Before anything else is waited for, so that sends line up in the order of their calls.
         if let Some(lane) = self.key_lane() {
-            turn = Some(Box::pin(self.take_turn(lane)).await?);
+            turn = Some(Box::pin(self.core.take_turn(lane, self.turn_by())).await?);
         }
         let bound = if self.is_bound() {
             // Rare enough to be boxed: the future of a send should be small.
@@ -134,7 +131,7 @@ impl<'a> Call<'a> {
         } else {
             visit.enter(self.bytes(), self.start_by()).await
         };
-        entered.map_err(|refusal| self.refused(refusal))?;
+        entered.map_err(|refusal| self.core.refused(refusal))?;
         Ok((turn, bound))
     }
 
@@ -166,52 +163,58 @@ impl<'a> Call<'a> {
         Some(Lane::of_key(topic, self.key()?))
     }
 
-    /// Lines up in a lane.
-    async fn take_turn(self, lane: Lane) -> Result<Turn<'a>, SendFailure> {
-        let core = self.core;
-        let turn = if self.options.is_immediate {
-            core.lanes.try_join(lane.clone())
-        } else {
-            core.lanes.join(lane.clone(), self.start_by()).await
-        };
-        turn.map_err(|barred| match barred {
-            Barred::Closed => SendFailure::State(core.state.get()),
-            Barred::Deadline => SendFailure::LaneBusy(lane),
-            Barred::Stopped => SendFailure::LaneStopped(lane),
-        })
+    /// Until when it may wait for its turn; none if it may not wait.
+    fn turn_by(self) -> Option<Instant> {
+        (!self.options.is_immediate).then(|| self.start_by())
     }
 
     /// Finds the queue of a bound message, its turn there if order is kept by queue, and room at its broker.
     async fn bind(self) -> Result<(Option<Turn<'a>>, Bound<'a>), SendFailure> {
         let core = self.core;
-        let find = async {
-            let mut places = Places::find(self.errand()).await?;
-            let routing = places.first().await?;
-            Ok((places, routing))
-        };
-        let found = core.closing.run_until_cancelled(find).await;
+        let errand = self.errand();
+        let found = core.closing.run_until_cancelled(errand.find()).await;
         let (mut places, routing) = found.ok_or_else(|| SendFailure::State(core.state.get()))??;
         let mut turn = None;
         if core.lanes.ordered() == Ordered::Queue {
             places.pin(&routing);
             let lane = Lane::of_queue(routing.queue().clone());
-            turn = Some(self.take_turn(lane).await?);
+            turn = Some(core.take_turn(lane, self.turn_by()).await?);
         }
-        let held = self.take_room(routing).await?;
+        let held = errand.take_room(&routing, &core.closing).await?;
         Ok((turn, Bound { places, held }))
+    }
+}
+
+impl<'a> Errand<'a> {
+    /// Until when it may wait for its place. One that gets it later could not await its answer, and a crowd of such
+    /// sends would keep a busy broker busy with messages that nobody waits for any more.
+    pub(super) fn start_by(self) -> Instant {
+        let budget = self.deadline.duration_since(self.began);
+        self.deadline - (budget / 20).min(LAST_CHANCE)
+    }
+
+    /// Finds the route and the first place.
+    pub(super) async fn find(self) -> Result<(Places<'a>, Routing), SendFailure> {
+        let mut places = Places::find(self).await?;
+        let routing = places.first().await?;
+        Ok((places, routing))
     }
 
     /// Waits for room at a broker that holds its share while another could be used.
-    async fn take_room(self, routing: Routing) -> Result<Held, SendFailure> {
+    pub(super) async fn take_room(
+        self,
+        routing: &Routing,
+        cancel: &CancellationToken,
+    ) -> Result<Held, SendFailure> {
         loop {
-            if let Some(occupancy) = routing.try_occupy(self.bytes()) {
-                return Ok(Held::new(&routing, occupancy));
+            if let Some(occupancy) = routing.try_occupy(self.sends, self.bytes) {
+                return Ok(Held::new(routing, occupancy));
             }
             let (core, room) = (self.core, routing.room());
-            let waited = if self.options.is_immediate {
+            let waited = if self.is_immediate {
                 Err(Cut::Deadline)
             } else {
-                Cut::until(self.start_by(), &core.closing, room).await
+                Cut::until(self.start_by(), cancel, room).await
             };
             match waited {
                 Ok(()) => {}
@@ -227,13 +230,59 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn refused(self, refusal: Refusal) -> SendFailure {
-        let core = self.core;
+    /// Finds the only place that it may go to, and room there.
+    pub(super) async fn bind(self, cancel: &CancellationToken) -> Result<Bound<'a>, SendFailure> {
+        let (places, routing) = self.find().await?;
+        let held = self.take_room(&routing, cancel).await?;
+        Ok(Bound { places, held })
+    }
+}
+
+impl Core {
+    /// Why the gate refused a send.
+    pub(super) fn refused(&self, refusal: Refusal) -> SendFailure {
+        let gate = self.ledger.gate();
         let (bound, limit) = match refusal {
-            Refusal::Closed => return SendFailure::State(core.state.get()),
-            Refusal::TooLarge => (FullBound::Bytes, core.ledger.gate().byte_limit()),
-            Refusal::TooMany => (FullBound::Sends, core.ledger.gate().limit() as u64),
+            Refusal::Closed => return SendFailure::State(self.state.get()),
+            Refusal::TooLarge => (FullBound::Bytes, gate.byte_limit()),
+            Refusal::TooMany => (FullBound::Sends, gate.limit() as u64),
         };
         SendFailure::QueueFull { bound, limit }
+    }
+
+    /// Lines up in a lane, `until` at most, or looks whether it is free.
+    pub(super) async fn take_turn(
+        &self,
+        lane: Lane,
+        until: Option<Instant>,
+    ) -> Result<Turn<'_>, SendFailure> {
+        let turn = match until {
+            Some(until) => self.lanes.join(lane.clone(), until).await,
+            None => self.lanes.try_join(lane.clone()),
+        };
+        turn.map_err(|barred| match barred {
+            Barred::Closed => SendFailure::State(self.state.get()),
+            Barred::Deadline => SendFailure::LaneBusy(lane),
+            Barred::Stopped => SendFailure::LaneStopped(lane),
+        })
+    }
+
+    /// Marks a message that is taken now.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp_at(SystemClock.epoch_millis())
+    }
+
+    /// Marks messages that are taken now.
+    pub(super) fn stamps(&self, count: usize) -> Vec<Stamp> {
+        let millis = SystemClock.epoch_millis();
+        (0..count).map(|_| self.stamp_at(millis)).collect()
+    }
+
+    fn stamp_at(&self, millis: u64) -> Stamp {
+        Stamp {
+            id: self.ids.next_id_at(millis),
+            // Saturates in the year 292 278 994.
+            born: i64::try_from(millis).unwrap_or(i64::MAX),
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::routing::remoting::message::OffsetMessageId;
 use crate::config::routing::remoting::protocol::{
     SendMessageRequestHeader, SendMessageResponseHeader,
 };
-use crate::config::routing::remoting::{Connection, ResponseClass};
+use crate::config::routing::remoting::{Connection, Response, ResponseClass, ResponseCode};
 use crate::error::SendFailure;
 use crate::receipt::SendStatus;
 
@@ -65,21 +65,8 @@ impl Exchange for TwoWay {
         body: &Bytes,
         until: Instant,
     ) -> Result<Stored, SendFailure> {
-        let response = connection
-            .request(header, body, until)
-            .await
-            .map_err(SendFailure::Request)?;
-        let code = response.code();
-        if !ResponseClass::of(code, None).is_receipt() {
-            let remark = Arc::from(response.remark().unwrap_or_default());
-            return Err(SendFailure::Refused { code, remark });
-        }
-        let answer = SendMessageResponseHeader::read(response.frame()).map_err(|error| {
-            if error.is_malformed() {
-                connection.distrust(error.clone());
-            }
-            SendFailure::Answer(error)
-        })?;
+        let (code, response) = receipt(connection, header, body, until).await?;
+        let answer = read(connection, &response)?;
         Ok(Stored {
             status: SendStatus::of(code),
             queue_id: answer.queue_id,
@@ -93,6 +80,83 @@ impl Exchange for TwoWay {
     fn is_whole(answer: &Stored) -> bool {
         answer.status == SendStatus::SendOk
     }
+}
+
+/// Sending one or more messages in one request.
+pub(super) struct Joined;
+
+/// What a receipt says about where messages of one request are.
+#[derive(Debug)]
+pub(super) struct StoredBatch {
+    pub(super) status: SendStatus,
+    pub(super) queue_id: i32,
+    /// The offset of the first; the others follow.
+    pub(super) queue_offset: i64,
+    /// One for each message, unless the broker names another number of them.
+    pub(super) offset_message_ids: Vec<OffsetMessageId>,
+    pub(super) transaction_id: Option<Arc<str>>,
+}
+
+impl Exchange for Joined {
+    type Answer = StoredBatch;
+
+    const REPEATS_UNKNOWN: bool = true;
+
+    const PROVES_HEALTH: bool = true;
+
+    async fn exchange(
+        connection: &Connection,
+        header: &SendMessageRequestHeader<'_>,
+        body: &Bytes,
+        until: Instant,
+    ) -> Result<StoredBatch, SendFailure> {
+        let (code, response) = receipt(connection, header, body, until).await?;
+        let answer = read(connection, &response)?;
+        // Java: `SendMessageProcessor` answers a batch with all ids, separated by commas.
+        let ids = answer.msg_id.as_deref().unwrap_or_default().split(',');
+        Ok(StoredBatch {
+            status: SendStatus::of(code),
+            queue_id: answer.queue_id,
+            queue_offset: answer.queue_offset,
+            offset_message_ids: ids.map_while(|id| id.parse().ok()).collect(),
+            transaction_id: answer.transaction_id.as_deref().map(Arc::from),
+        })
+    }
+
+    fn is_whole(answer: &StoredBatch) -> bool {
+        answer.status == SendStatus::SendOk
+    }
+}
+
+/// The answer to a request, if it is a receipt.
+async fn receipt(
+    connection: &Connection,
+    header: &SendMessageRequestHeader<'_>,
+    body: &Bytes,
+    until: Instant,
+) -> Result<(ResponseCode, Response), SendFailure> {
+    let response = connection
+        .request(header, body, until)
+        .await
+        .map_err(SendFailure::Request)?;
+    let code = response.code();
+    if !ResponseClass::of(code, None).is_receipt() {
+        let remark = Arc::from(response.remark().unwrap_or_default());
+        return Err(SendFailure::Refused { code, remark });
+    }
+    Ok((code, response))
+}
+
+fn read<'a>(
+    connection: &Connection,
+    response: &'a Response,
+) -> Result<SendMessageResponseHeader<'a>, SendFailure> {
+    SendMessageResponseHeader::read(response.frame()).map_err(|error| {
+        if error.is_malformed() {
+            connection.distrust(error.clone());
+        }
+        SendFailure::Answer(error)
+    })
 }
 
 impl Exchange for OneWay {

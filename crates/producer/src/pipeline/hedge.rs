@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
-use super::entrance::Held;
 use super::exchange::Exchange;
 use super::place::Places;
 use crate::config::routing::Routing;
@@ -79,7 +78,7 @@ impl<X: Exchange> Delivery<'_, X> {
             };
         };
         self.core().count_hedge();
-        let _held = Held::new(&second_routing, second_routing.occupy(self.bytes()));
+        let _held = self.occupy_beside(&second_routing);
         let second_began = Instant::now();
         let attempted = second_routing.clone();
         let second = self.attempt(&attempted, None, until);

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::config::routing::remoting::message::MessageId;
+use crate::config::routing::remoting::message::batch::BatchMember;
 use crate::config::routing::remoting::{Message, RequestCode};
 use crate::core::Core;
 use crate::options::Target;
@@ -30,12 +31,15 @@ pub(super) struct Parcel<'a> {
     pub(super) flag: i32,
     /// What was done to the body.
     pub(super) sys_flag: i32,
-    pub(super) stamp: Stamp,
+    /// Added to the properties, unless they hold it already or each message in the body has its own.
+    pub(super) id: Option<&'a MessageId>,
+    /// When the message, or the first of the batch, was stamped.
+    pub(super) born: i64,
 }
 
 impl<'a> Parcel<'a> {
     /// A message by itself, with a body that may be another than its own.
-    pub(super) fn single(message: &'a Message, body: &'a Bytes, stamp: Stamp) -> Self {
+    pub(super) fn single(message: &'a Message, body: &'a Bytes, stamp: &'a Stamp) -> Self {
         Self {
             code: RequestCode::SEND_MESSAGE_V2,
             is_batch: false,
@@ -43,7 +47,41 @@ impl<'a> Parcel<'a> {
             properties: message.properties().as_wire(),
             flag: message.flag(),
             sys_flag: 0,
-            stamp,
+            id: Some(&stamp.id),
+            born: stamp.born,
+        }
+    }
+
+    /// A message that was encoded to be in a batch, and goes by itself.
+    pub(super) fn lone(member: &'a BatchMember, born: i64) -> Self {
+        Self {
+            code: RequestCode::SEND_MESSAGE_V2,
+            is_batch: false,
+            body: &member.body,
+            properties: member.properties(),
+            flag: member.flag,
+            sys_flag: 0,
+            id: None,
+            born,
+        }
+    }
+
+    /// Messages in one body. The batch has no id of its own: brokers add its properties to those of every message, so
+    /// that all would have that id. Java: `MessageBatch`, whose `WAIT` is that of its messages.
+    pub(super) const fn batch(body: &'a Bytes, wait: bool, born: i64) -> Self {
+        Self {
+            code: RequestCode::SEND_BATCH_MESSAGE,
+            is_batch: true,
+            body,
+            properties: if wait {
+                "WAIT\u{1}true\u{2}"
+            } else {
+                "WAIT\u{1}false\u{2}"
+            },
+            flag: 0,
+            sys_flag: 0,
+            id: None,
+            born,
         }
     }
 }
@@ -56,7 +94,11 @@ pub(super) struct Errand<'a> {
     /// The message whose key and content may decide about the queue, if any may.
     pub(super) message: Option<&'a Message>,
     pub(super) target: &'a Target,
-    /// What it counts for among the bytes under way.
+    /// Whether it may not wait for a place.
+    pub(super) is_immediate: bool,
+    /// How many messages it is.
+    pub(super) sends: usize,
+    /// What they count for among the bytes under way.
     pub(super) bytes: usize,
     pub(super) began: Instant,
     pub(super) deadline: Instant,

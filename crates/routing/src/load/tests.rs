@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 use tokio::{task::JoinSet, time::Instant};
 
-use super::{Load, Occupancy, halved, wait_for_room};
+use super::{Held, Load, Occupancy, halved, wait_for_room};
 use crate::{
     health::BrokerHealth,
     options::{HealthOptions, RoutingOptions},
@@ -41,8 +41,8 @@ fn a_value_halves_steadily_and_is_gone_in_the_end() {
 #[tokio::test(start_paused = true)]
 async fn a_place_is_counted_until_it_is_dropped() {
     let record = record();
-    let one = Occupancy::new(&record, 100, 0);
-    let other = Occupancy::new(&record, 20, 0);
+    let one = Occupancy::new(&record, 1, 100, 0);
+    let other = Occupancy::new(&record, 1, 20, 0);
     assert_eq!((record.load().in_flight(), record.load().bytes()), (2, 120));
     drop(one);
     assert_eq!((record.load().in_flight(), record.load().bytes()), (1, 20));
@@ -56,16 +56,22 @@ fn the_share_bounds_sends_and_bytes_and_lets_one_large_message_through() {
     let load = Load::default();
     assert!(!load.is_full(&share), "no limit until one is set");
     share.set(&RoutingOptions::default().with_in_flight_limits(4, 1000));
-    assert!(load.try_enter(10_000, &share).is_some());
-    assert!(load.try_enter(1, &share).is_none(), "bytes used up");
+    assert!(load.try_enter(Held::of(1, 10_000), &share).is_some());
+    assert!(
+        load.try_enter(Held::of(1, 1), &share).is_none(),
+        "bytes used up"
+    );
     assert_eq!((load.in_flight(), load.bytes()), (1, 10_000));
-    load.leave(10_000);
-    assert!(load.try_enter(1, &share).is_some());
-    assert!(load.try_enter(1, &share).is_some());
+    load.leave(Held::of(1, 10_000));
+    assert!(load.try_enter(Held::of(1, 1), &share).is_some());
+    assert!(load.try_enter(Held::of(1, 1), &share).is_some());
     assert!(load.is_full(&share));
-    assert!(load.try_enter(1, &share).is_none(), "half of four");
+    assert!(
+        load.try_enter(Held::of(1, 1), &share).is_none(),
+        "half of four"
+    );
     share.set(&RoutingOptions::default().with_broker_share(1.0));
-    assert!(load.try_enter(1, &share).is_some());
+    assert!(load.try_enter(Held::of(1, 1), &share).is_some());
 }
 
 #[test]
@@ -85,12 +91,12 @@ fn a_broker_with_something_to_answer_is_as_slow_as_its_silence() {
     let load = Load::default();
     load.answered(Some(Duration::from_millis(1)), 0);
     assert!(load.latency(500 * MILLIS) < MILLIS, "nothing to answer");
-    assert!(load.enter(1));
+    assert!(load.enter(Held::of(1, 1)));
     load.began(500 * MILLIS);
     assert_eq!(load.latency(550 * MILLIS), 50 * MILLIS);
     assert_eq!(load.cost(550 * MILLIS), 100 * MILLIS);
     load.answered(Some(Duration::from_millis(50)), 550 * MILLIS);
-    load.leave(1);
+    load.leave(Held::of(1, 1));
     assert!(load.latency(550 * MILLIS) < 50 * MILLIS);
 }
 
@@ -123,7 +129,7 @@ fn run(senders: &[Sender], limit: usize) -> (usize, usize, Arc<BrokerHealth>) {
                 tokio::time::sleep(millis(begin)).await;
                 let place = async {
                     loop {
-                        if let Some(place) = Occupancy::within_share(&record, 100, 0) {
+                        if let Some(place) = Occupancy::within_share(&record, 1, 100, 0) {
                             return place;
                         }
                         wait_for_room(&record, || !record.load().is_full(record.share())).await;
@@ -173,7 +179,7 @@ async fn places_are_handed_on_between_threads() {
         tasks.spawn(async move {
             for _ in 0..500 {
                 let place = loop {
-                    if let Some(place) = Occupancy::within_share(&record, 1, 0) {
+                    if let Some(place) = Occupancy::within_share(&record, 1, 1, 0) {
                         break place;
                     }
                     wait_for_room(&record, || !record.load().is_full(record.share())).await;

@@ -59,20 +59,20 @@ impl Routing {
         self.by
     }
 
-    /// Takes a place among what is under way at the broker, for a message of so many
-    /// bytes, whatever the broker holds already.
-    pub fn occupy(&self, bytes: usize) -> Occupancy {
-        Occupancy::new(self.broker().health(), bytes, self.at)
+    /// Takes places among what is under way at the broker, for so many messages of so
+    /// many bytes together, whatever the broker holds already.
+    pub fn occupy(&self, sends: usize, bytes: usize) -> Occupancy {
+        Occupancy::new(self.broker().health(), sends, bytes, self.at)
     }
 
-    /// Takes a place at the broker unless it holds its
+    /// Takes places at the broker unless it holds its
     /// [`broker_share`](crate::RoutingOptions::broker_share) and another broker of the
     /// route is in order.
     #[must_use]
-    pub fn try_occupy(&self, bytes: usize) -> Option<Occupancy> {
+    pub fn try_occupy(&self, sends: usize, bytes: usize) -> Option<Occupancy> {
         let health = self.broker().health();
-        Occupancy::within_share(health, bytes, self.at)
-            .or_else(|| (!self.is_shared()).then(|| Occupancy::new(health, bytes, self.at)))
+        Occupancy::within_share(health, sends, bytes, self.at)
+            .or_else(|| (!self.is_shared()).then(|| Occupancy::new(health, sends, bytes, self.at)))
     }
 
     /// Waits until [`try_occupy`](Self::try_occupy) may succeed. Another may be

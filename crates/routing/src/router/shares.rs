@@ -58,7 +58,7 @@ impl Simulation {
         let request = RouteRequest::new();
         let routing = self.router.route(&self.entry, &request, self.now).unwrap();
         *self.sent.entry(routing.queue().full_name()).or_default() += 1;
-        let occupancy = routing.occupy(256);
+        let occupancy = routing.occupy(1, 256);
         if let Some(delay) = delay(routing.broker().name(), &mut self.random) {
             let id = self.under_way.len();
             self.answers.push(Reverse((self.now + delay, id)));

@@ -477,7 +477,7 @@ proptest! {
                 }
                 Event::Fail(at) => fail(&router, &targets[at], 1, now),
                 Event::Hold(at, places) => {
-                    held[at].extend((0..places).map(|_| targets[at].occupy(1)));
+                    held[at].extend((0..places).map(|_| targets[at].occupy(1, 1)));
                 }
                 Event::Release(at) => held[at].clear(),
                 Event::Resume(at) => {

@@ -1,0 +1,207 @@
+//! An automatic batch: its members, and how they learn their outcome.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Rules;
+use crate::config::routing::remoting::Message;
+use crate::error::SendError;
+use crate::ledger::{self, Visit};
+use crate::pipeline::joint::JointOutcome;
+use crate::pipeline::parcel::Stamp;
+use crate::receipt::SendReceipt;
+
+/// The bytes that a new batch has room for; it grows as needed.
+const USUAL_BYTES: usize = 8 * 1024;
+
+/// The members that a new batch has room for; it grows as needed.
+const USUAL_MEMBERS: usize = 64;
+
+/// Messages that share a request.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) wait: bool,
+    /// When its first member was stamped.
+    pub(super) born: i64,
+    /// When its first member was called for, and until when that one has time.
+    pub(super) began: Instant,
+    pub(super) deadline: Instant,
+    /// Signalled when it is to leave.
+    pub(super) leave: Notify,
+    members: Mutex<Members>,
+    outcome: OnceLock<JointOutcome>,
+}
+
+/// The members of a batch, and what they brought.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) body: BytesMut,
+    pub(super) count: usize,
+    /// What they count for among the bytes under way.
+    pub(super) bytes: usize,
+    pub(super) places: ledger::Joint,
+    wakers: Vec<Waker>,
+}
+
+/// A message that was taken.
+pub(super) struct Entrant<'a> {
+    pub(super) visit: Visit<'a>,
+    pub(super) message: &'a Message,
+    pub(super) stamp: Stamp,
+    pub(super) wait: bool,
+    pub(super) began: Instant,
+    pub(super) deadline: Instant,
+}
+
+impl Entrant<'_> {
+    /// What it takes in a batch.
+    pub(super) fn length(&self) -> usize {
+        self.message.batch_len(Some(&self.stamp.id))
+    }
+
+    fn timeout(&self) -> Duration {
+        self.deadline.duration_since(self.began)
+    }
+}
+
+impl Batch {
+    /// A batch that begins with this message, which is yet to be added.
+    pub(super) fn of(entrant: &Entrant<'_>) -> Self {
+        Self {
+            wait: entrant.wait,
+            born: entrant.stamp.born,
+            began: entrant.began,
+            deadline: entrant.deadline,
+            leave: Notify::new(),
+            members: Mutex::default(),
+            outcome: OnceLock::new(),
+        }
+    }
+
+    /// What its first member is given from call to outcome.
+    pub(super) fn timeout(&self) -> Duration {
+        self.deadline.duration_since(self.began)
+    }
+
+    /// Whether the message may be a further member. All are given the same time, so that none has to be given up early
+    /// for another.
+    pub(super) fn takes(&self, entrant: &Entrant<'_>, length: usize, rules: &Rules) -> bool {
+        self.wait == entrant.wait
+            && self.timeout() == entrant.timeout()
+            && self.lock().body.len() + length <= rules.bytes
+    }
+
+    /// Adds a member; returns its place, and whether the batch is full.
+    pub(super) fn add(&self, entrant: Entrant<'_>, rules: &Rules, waker: &Waker) -> (usize, bool) {
+        let mut guard = self.lock();
+        let members = &mut *guard;
+        let message = entrant.message;
+        if members.count == 0 {
+            members.body.reserve(USUAL_BYTES.min(rules.bytes));
+            let usual = rules.messages.min(USUAL_MEMBERS);
+            members.wakers.reserve_exact(usual);
+        }
+        message.write_batch_member(Some(&entrant.stamp.id), &mut members.body);
+        members.bytes += message.body().len() + message.properties().wire_len();
+        entrant.visit.hand_over(&mut members.places);
+        let index = members.count;
+        members.count += 1;
+        members.wakers.push(waker.clone());
+        let is_full = members.count >= rules.messages || members.body.len() >= rules.bytes;
+        (index, is_full)
+    }
+
+    /// What the members brought, for the one who delivers it.
+    pub(super) fn take(&self) -> Members {
+        let mut guard = self.lock();
+        let members = &mut *guard;
+        Members {
+            body: std::mem::take(&mut members.body),
+            count: members.count,
+            bytes: members.bytes,
+            places: std::mem::take(&mut members.places),
+            wakers: Vec::new(),
+        }
+    }
+
+    /// Tells all members the outcome.
+    pub(super) fn tell(&self, outcome: JointOutcome) {
+        // Nobody else sets it.
+        let _ = self.outcome.set(outcome);
+        let wakers = std::mem::take(&mut self.lock().wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// What the member at `index` is told.
+    pub(super) fn outcome_of(
+        &self,
+        topic: &Arc<str>,
+        index: usize,
+        stamp: &Stamp,
+        began: Instant,
+    ) -> Result<SendReceipt, SendError> {
+        match self.outcome.get() {
+            Some(outcome) => outcome.of(topic, index, stamp, began),
+            // Not for a member, which has waited until it was there.
+            None => JointOutcome::cut().of(topic, index, stamp, began),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for the outcome of a batch. Dropped, the message stays in it.
+pub(super) struct Member {
+    /// Until the outcome is there.
+    batch: Option<Arc<Batch>>,
+    index: usize,
+    /// It entered a moment ago, with the task that polls it now as the one to be woken.
+    is_new: bool,
+}
+
+impl Member {
+    pub(super) const fn new(batch: Arc<Batch>, index: usize) -> Self {
+        Self {
+            batch: Some(batch),
+            index,
+            is_new: true,
+        }
+    }
+}
+
+impl Future for Member {
+    type Output = (Arc<Batch>, usize);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (is_new, index) = (std::mem::take(&mut self.is_new), self.index);
+        let Some(batch) = self.batch.take_if(|batch| {
+            !is_new && (batch.outcome.get().is_some() || !batch.stay_awake(index, context))
+        }) else {
+            return Poll::Pending;
+        };
+        Poll::Ready((batch, index))
+    }
+}
+
+impl Batch {
+    /// Notes whom to wake for the member at `index`, unless the outcome is there.
+    fn stay_awake(&self, index: usize, context: &Context<'_>) -> bool {
+        let mut members = self.lock();
+        // It is set before the lock is taken to wake all.
+        if self.outcome.get().is_some() {
+            return false;
+        }
+        if let Some(waker) = members.wakers.get_mut(index) {
+            waker.clone_from(context.waker());
+        }
+        true
+    }
+}

@@ -1,0 +1,270 @@
+//! Batches: the body that carries many messages in one request (`SEND_BATCH_MESSAGE`), and what may be in one.
+//!
+//! Java: `MessageDecoder.encodeMessages`, `MessageBatch.generateFromList`. Each member is
+//! `size i32 | magic 0 i32 | crc 0 i32 | flag i32 | body length i32 | body | properties length i16 | properties`, where
+//! the size counts itself. Topic, queue and `WAIT` come from the request's header.
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use thiserror::Error;
+
+use super::property::{self, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
+use super::{Message, MessageId};
+
+/// What a member takes beside its body and its properties, in bytes.
+pub const MEMBER_OVERHEAD: usize = 22;
+
+/// Topics of messages that consumers want again begin with this; brokers take no batch for them.
+const RETRY_PREFIX: &str = "%RETRY%";
+
+/// Properties of messages that brokers take by themselves only, or answer in another way.
+const ALONE: [&str; 10] = [
+    "CORRELATION_ID",
+    "DELAY",
+    "MSG_TYPE",
+    "REPLY_TO_CLIENT",
+    "TIMER_DELAY_LEVEL",
+    "TIMER_DELAY_MS",
+    "TIMER_DELAY_SEC",
+    "TIMER_DELIVER_MS",
+    "TRAN_MSG",
+    "TTL",
+];
+
+/// Why a message cannot be in a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NotBatchable {
+    /// It is delayed, timed, half of a transaction, a request or a reply.
+    #[error("the property {0} makes it a message that is sent by itself")]
+    Property(&'static str),
+    /// It goes to a retry topic.
+    #[error("messages of retry topics are not taken in batches")]
+    RetryTopic,
+}
+
+impl Message {
+    /// Whether the message may be in a batch, and if so, its `WAIT`, which all messages of a batch share.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn batch_wait(&self) -> Result<bool, NotBatchable> {
+        if self.topic().starts_with(RETRY_PREFIX) {
+            return Err(NotBatchable::RetryTopic);
+        }
+        let mut wait = true;
+        for (name, value) in self.properties().iter() {
+            if name == property::WAIT {
+                wait = value != "false";
+            } else if let Some(name) = ALONE.iter().find(|alone| **alone == name) {
+                return Err(NotBatchable::Property(name));
+            }
+        }
+        Ok(wait)
+    }
+
+    /// The bytes that the message takes as a member of a batch, with its id if it is given.
+    #[must_use]
+    pub fn batch_len(&self, id: Option<&MessageId>) -> usize {
+        let properties = self.properties().wire_len();
+        MEMBER_OVERHEAD
+            .saturating_add(self.body().len())
+            .saturating_add(properties)
+            .saturating_add(id.map_or(0, id_len))
+    }
+
+    /// Appends the message to the body of a batch, with its id as `UNIQ_KEY` if it is given. The limits of
+    /// [`check_limits`](Message::check_limits) must hold, with room for the id.
+    pub fn write_batch_member(&self, id: Option<&MessageId>, out: &mut BytesMut) {
+        let length = self.batch_len(id);
+        out.reserve(length);
+        out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+        // Magic code and checksum, which the broker sets.
+        out.put_u64(0);
+        out.put_i32(self.flag());
+        out.put_u32(u32::try_from(self.body().len()).unwrap_or(u32::MAX));
+        out.put_slice(self.body());
+        let properties = self.properties().as_wire();
+        let properties_len = properties.len().saturating_add(id.map_or(0, id_len));
+        out.put_u16(u16::try_from(properties_len).unwrap_or(u16::MAX));
+        out.put_slice(properties.as_bytes());
+        if let Some(id) = id {
+            out.put_slice(property::UNIQ_KEY.as_bytes());
+            out.put_u8(NAME_VALUE_SEPARATOR as u8);
+            out.put_slice(id.as_str().as_bytes());
+            out.put_u8(PROPERTY_SEPARATOR as u8);
+        }
+    }
+}
+
+/// What the id takes as a property.
+fn id_len(id: &MessageId) -> usize {
+    let separators = 2;
+    property::UNIQ_KEY
+        .len()
+        .saturating_add(id.as_str().len())
+        .saturating_add(separators)
+}
+
+/// A message in the body of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchMember {
+    /// The flag.
+    pub flag: i32,
+    /// The body, a part of the batch's.
+    pub body: Bytes,
+    /// The property string, a part of the batch's body.
+    properties: Bytes,
+}
+
+impl BatchMember {
+    /// The property string as it travels.
+    #[must_use]
+    pub fn properties(&self) -> &str {
+        // Checked when it was read.
+        std::str::from_utf8(&self.properties).unwrap_or_default()
+    }
+}
+
+/// Why a body is no batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BatchBodyError {
+    /// A length is negative, or the parts of a member are not as long as the member.
+    #[error("a length in the batch does not fit the others")]
+    Length,
+    /// The properties of a member are no UTF-8.
+    #[error("the properties of a message in the batch are no UTF-8")]
+    Properties,
+    /// The body ends within a member.
+    #[error("the batch ends within a message")]
+    Truncated,
+}
+
+/// Reads the body of a batch, member by member; after an error there is nothing more. Nothing is copied.
+pub fn read_batch(
+    body: &Bytes,
+) -> impl Iterator<Item = Result<BatchMember, BatchBodyError>> + use<> {
+    let mut rest = body.clone();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let member = read_member(&mut rest);
+        if member.is_err() {
+            rest.clear();
+        }
+        Some(member)
+    })
+}
+
+fn read_member(rest: &mut Bytes) -> Result<BatchMember, BatchBodyError> {
+    let left = rest.len();
+    let size = length(rest.try_get_i32())?;
+    if size > left {
+        return Err(BatchBodyError::Truncated);
+    }
+    let _magic_and_checksum = rest.try_get_u64().map_err(|_| BatchBodyError::Truncated)?;
+    let flag = rest.try_get_i32().map_err(|_| BatchBodyError::Truncated)?;
+    let body_len = length(rest.try_get_i32())?;
+    let body = take(rest, body_len)?;
+    let properties_len = length(rest.try_get_i16().map(i32::from))?;
+    let properties = take(rest, properties_len)?;
+    if left.checked_sub(rest.len()) != Some(size) {
+        return Err(BatchBodyError::Length);
+    }
+    std::str::from_utf8(&properties).map_err(|_| BatchBodyError::Properties)?;
+    Ok(BatchMember {
+        flag,
+        body,
+        properties,
+    })
+}
+
+fn length<E>(read: Result<i32, E>) -> Result<usize, BatchBodyError> {
+    let length = read.map_err(|_| BatchBodyError::Truncated)?;
+    usize::try_from(length).map_err(|_| BatchBodyError::Length)
+}
+
+fn take(rest: &mut Bytes, length: usize) -> Result<Bytes, BatchBodyError> {
+    if length > rest.len() {
+        return Err(BatchBodyError::Truncated);
+    }
+    Ok(rest.split_to(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::MessageIdGenerator;
+
+    fn message() -> Message {
+        let message = Message::new("t", "body").unwrap();
+        message.with_tags("a").unwrap().with_flag(7)
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_as_long_as_was_said() {
+        let ids: Vec<_> = (0..3)
+            .map(|_| MessageIdGenerator::shared().next_id())
+            .collect();
+        let mut out = BytesMut::new();
+        let mut length = 0;
+        for id in &ids {
+            message().write_batch_member(Some(id), &mut out);
+            length += message().batch_len(Some(id));
+            assert_eq!(out.len(), length);
+        }
+        message().write_batch_member(None, &mut out);
+        assert_eq!(out.len(), length + message().batch_len(None));
+        let members: Vec<_> = read_batch(&out.freeze()).map(Result::unwrap).collect();
+        assert_eq!(members.len(), 4);
+        for (member, id) in members.iter().zip(&ids) {
+            assert_eq!((member.flag, &*member.body), (7, &b"body"[..]));
+            let properties = format!("WAIT\u{1}true\u{2}TAGS\u{1}a\u{2}UNIQ_KEY\u{1}{id}\u{2}");
+            assert_eq!(member.properties(), properties);
+        }
+        assert_eq!(members[3].properties(), "WAIT\u{1}true\u{2}TAGS\u{1}a\u{2}");
+    }
+
+    #[test]
+    fn a_body_that_is_cut_or_bent_anywhere_is_refused() {
+        let mut out = BytesMut::new();
+        message().write_batch_member(None, &mut out);
+        for cut in 1..out.len() {
+            let body = Bytes::copy_from_slice(&out[..cut]);
+            let read: Vec<_> = read_batch(&body).collect();
+            assert_eq!(read, [Err(BatchBodyError::Truncated)], "cut at {cut}");
+        }
+        for (at, value) in [(0, 0x80), (3, 0), (16, 0xff), (19, 5), (24, 0x80)] {
+            let mut bent = out.clone();
+            bent[at] = value;
+            assert!(
+                read_batch(&bent.freeze()).any(|member| member.is_err()),
+                "{at}"
+            );
+        }
+        let mut no_text = out.clone();
+        *no_text.last_mut().unwrap() = 0xff;
+        let read: Vec<_> = read_batch(&no_text.freeze()).collect();
+        assert_eq!(read, [Err(BatchBodyError::Properties)]);
+        assert_eq!(read_batch(&Bytes::new()).count(), 0);
+    }
+
+    #[test]
+    fn messages_of_a_kind_of_their_own_are_told_apart() {
+        assert_eq!(message().batch_wait(), Ok(true));
+        let hasty = message().with_wait_store_msg_ok(false);
+        assert_eq!(hasty.batch_wait(), Ok(false));
+        let mut delayed = message();
+        delayed.properties.set("DELAY", "3").unwrap();
+        assert_eq!(delayed.batch_wait(), Err(NotBatchable::Property("DELAY")));
+        let again = Message::new("%RETRY%group", "body").unwrap();
+        assert_eq!(again.batch_wait(), Err(NotBatchable::RetryTopic));
+    }
+}
