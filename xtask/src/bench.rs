@@ -165,6 +165,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let out = options.out();
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     let choices = choices(options)?;
+    if options.is_everything() {
+        // Its picture is one of the results.
+        if let Err(error) = growth::run(options.idle_seconds) {
+            eprintln!("FAILED: {error:#}");
+        }
+    }
     let cli = shell::producer_cli()?;
     let peers = Peers::build(&options.clients());
     let mut bench = Bench {

@@ -102,6 +102,7 @@ pub(crate) struct SendArgs {
 pub(crate) enum Mode {
     Sync,
     Async,
+    Batch,
     Oneway,
 }
 
@@ -110,6 +111,7 @@ impl Mode {
         match self {
             Self::Sync => "sync",
             Self::Async => "async",
+            Self::Batch => "batch",
             Self::Oneway => "oneway",
         }
     }
@@ -136,19 +138,23 @@ pub(crate) struct BenchArgs {
     /// Topic to send to.
     #[arg(long, default_value = "bench")]
     pub(crate) topic: String,
-    /// How the producer is called: C tasks that await one send each, one task with C sends under way, or without answers.
+    /// How the producer is called: C tasks that await one send each, one task with C sends under way, C tasks that await
+    /// one batch each, or without answers.
     #[arg(long, value_enum, default_value_t = Mode::Sync)]
     pub(crate) mode: Mode,
     /// Size of the body, such as 256 or 4KiB.
     #[arg(long, value_name = "BYTES", default_value = "256")]
     pub(crate) body: ByteSize,
+    /// Messages of each batch with --mode batch.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: u32,
     /// Let the producer put single sends that wait at the same time into batches.
     #[arg(long)]
     pub(crate) auto_batch: bool,
     /// Messages to measure.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: u64,
-    /// Sends under way at once.
+    /// Sends under way at once; batches with --mode batch.
     #[arg(long, value_name = "C", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) concurrency: u32,
     /// Messages to send before measuring; a tenth of --count unless given.
@@ -174,6 +180,7 @@ impl BenchArgs {
     /// Messages of one call.
     pub(crate) fn per_call(&self) -> u32 {
         match self.mode {
+            Mode::Batch => self.batch,
             Mode::Async | Mode::Oneway | Mode::Sync => 1,
         }
     }

@@ -138,7 +138,7 @@ impl Load {
                     Recorder::new(&total),
                 ));
             }
-            Mode::Oneway | Mode::Sync => {
+            Mode::Batch | Mode::Oneway | Mode::Sync => {
                 for _ in 0..self.concurrency {
                     let recorder = Recorder::new(&total);
                     workers.spawn(one_after_another(
@@ -159,8 +159,9 @@ impl Load {
         Ok(Outcome { elapsed, ..outcome })
     }
 
-    async fn send(&self, _messages: u64) -> Sent {
+    async fn send(&self, messages: u64) -> Sent {
         match self.mode {
+            Mode::Batch => self.send_batch(messages).await,
             Mode::Oneway => Sent::one(
                 self.producer
                     .send_oneway(self.message.clone())
@@ -169,6 +170,26 @@ impl Load {
             ),
             Mode::Async | Mode::Sync => {
                 Sent::one(self.producer.send(self.message.clone()).await.map(drop))
+            }
+        }
+    }
+
+    async fn send_batch(&self, messages: u64) -> Sent {
+        let batch = (0..messages).map(|_| self.message.clone());
+        match self.producer.send_batch(batch).await {
+            Ok(_) => Sent {
+                acked: messages,
+                failed: 0,
+                error: None,
+            },
+            Err(error) => {
+                let results = error.into_results();
+                let acked = results.iter().filter(|result| result.is_ok()).count() as u64;
+                Sent {
+                    acked,
+                    failed: messages.saturating_sub(acked),
+                    error: results.into_iter().find_map(Result::err),
+                }
             }
         }
     }
