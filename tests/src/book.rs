@@ -15,6 +15,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    batching: "batching.md",
     benchmarks: "benchmarks.md",
     configuration: "configuration.md",
     defaults: "defaults.md",
@@ -33,6 +34,7 @@ chapters! {
     sending: "guide/sending.md",
     testing: "guide/testing.md",
     introduction: "introduction.md",
+    oneway: "oneway.md",
     operations: "operations.md",
     outcome_table: "outcome-table.md",
     protocol: "protocol.md",

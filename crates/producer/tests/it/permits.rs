@@ -15,7 +15,7 @@ use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, MemoryNetwor
 
 use crate::support::*;
 
-type Sending = Pin<Box<dyn Future<Output = Result<SendReceipt, SendError>>>>;
+type Sending = Pin<Box<dyn Future<Output = Result<SendReceipt, SendError>> + Send>>;
 
 /// A cluster of two brokers in virtual time whose answers take a while, and a producer for it.
 async fn world(
