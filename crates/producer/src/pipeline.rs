@@ -148,7 +148,7 @@ impl<'a> Call<'a> {
     fn key(self) -> Option<&'a str> {
         let by_keys = || {
             let by_hash = self.core.router.strategy() == RoutingStrategy::MessageHash;
-            self.message.keys().next().filter(|_| by_hash)
+            by_hash.then(|| self.message.keys().next()).flatten()
         };
         self.message.sharding_key().or_else(by_keys)
     }

@@ -13,8 +13,9 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub(crate) use self::peek::visit_fields;
+pub(crate) use self::binary::fields as binary_fields;
 pub use self::peek::{CommandHead, peek};
+pub(crate) use self::peek::{peek_stored, visit_fields};
 use crate::auth;
 use crate::code::ResponseCode;
 use crate::frame::{Frame, FrameError, HeaderEncoding, MAX_FRAME_LENGTH};

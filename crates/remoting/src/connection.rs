@@ -21,7 +21,7 @@ mod stats;
 mod tests;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,17 +33,18 @@ use tokio::time::Instant;
 pub use self::error::{CloseReason, ConnectError, ConnectFailure, RequestError, RequestFailure};
 pub use self::handler::{ConnectionHandler, NoConsumer};
 pub use self::options::ConnectionOptions;
-use self::pending::Completion;
+use self::pending::{Completion, Wants};
 use self::shared::{Shared, Submitted};
 pub(crate) use self::sign::{Observer, Sign, Watch};
 pub(crate) use self::silence::SilenceLimit;
 pub use self::stats::NetworkStats;
 pub(crate) use self::stats::{Counters, count};
-use crate::auth::Signed;
+use crate::auth::{Signed, Signer};
 use crate::code::ResponseCode;
-use crate::command::{CommandHead, RemotingCommand, RequestMode};
+use crate::command::{CommandHead, RemotingCommand};
 use crate::frame::{Frame, FrameError};
 use crate::header::RequestHeader;
+use crate::protocol::{SendMessageRequestHeader, StoredMessage};
 
 /// The answer to a request, its header still encoded.
 #[derive(Debug, Clone)]
@@ -95,6 +96,16 @@ impl Response {
     pub fn remark(&self) -> Option<String> {
         self.command().ok()?.remark
     }
+}
+
+/// The answer to a send.
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "a plain receipt or anything else")]
+pub enum SendAnswer {
+    /// The broker stored the message: a plain receipt, which did not have to be kept as it came.
+    Stored(StoredMessage),
+    /// Any other answer. It may be a receipt too, of an unusual form.
+    Other(Response),
 }
 
 /// A handle to an open connection. Clones share the connection; it closes when the last handle is
@@ -210,14 +221,41 @@ impl Connection {
         body: &Bytes,
         deadline: Instant,
     ) -> Result<Response, RequestError> {
-        let mode = RequestMode::TwoWay;
-        match self.submit(header, body, mode, deadline).await?.await? {
+        match self.exchange(header, body, Wants::Answer, deadline).await? {
             Completion::Answered(response) => Ok(response),
-            Completion::Written => Err(self
-                .handle
-                .shared
-                .error(crate::Delivery::Unknown, RequestFailure::DeadlineExceeded)),
+            Completion::Stored(_) | Completion::Written => Err(self.no_answer()),
         }
+    }
+
+    /// Sends a message and waits for the broker's answer. Does what [`request`](Self::request)
+    /// does, for less: of a plain receipt only what it says is kept.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// As [`request`](Self::request).
+    pub async fn send(
+        &self,
+        header: &SendMessageRequestHeader<'_>,
+        body: &Bytes,
+        deadline: Instant,
+    ) -> Result<SendAnswer, RequestError> {
+        match self
+            .exchange(header, body, Wants::Receipt, deadline)
+            .await?
+        {
+            Completion::Stored(stored) => Ok(SendAnswer::Stored(stored)),
+            Completion::Answered(response) => Ok(SendAnswer::Other(response)),
+            Completion::Written => Err(self.no_answer()),
+        }
+    }
+
+    /// Cannot be: the table completes a request with what it wants only.
+    #[cold]
+    fn no_answer(&self) -> RequestError {
+        let failure = RequestFailure::DeadlineExceeded;
+        self.handle.shared.error(crate::Delivery::Unknown, failure)
     }
 
     /// Sends a one-way request and waits until the operating system has taken all of its bytes.
@@ -233,8 +271,8 @@ impl Connection {
         body: &Bytes,
         deadline: Instant,
     ) -> Result<(), RequestError> {
-        let mode = RequestMode::OneWay;
-        self.submit(header, body, mode, deadline).await?.await?;
+        self.exchange(header, body, Wants::Written, deadline)
+            .await?;
         Ok(())
     }
 
@@ -256,38 +294,84 @@ impl Connection {
         self.handle.shared.distrust(error);
     }
 
-    /// Enters a request, waiting for room in the write buffer if need be.
-    async fn submit<H: RequestHeader + Sync>(
+    /// Enters a request, waiting for room in the write buffer if need be, and waits for its
+    /// outcome.
+    async fn exchange<H: RequestHeader + Sync>(
         &self,
         header: &H,
         body: &Bytes,
-        mode: RequestMode,
+        wants: Wants,
         deadline: Instant,
-    ) -> Result<InFlight<'_>, RequestError> {
-        let shared = &self.handle.shared;
-        // Here, where no lock is held: a large body takes time.
-        let signer = shared.signer.as_ref();
-        let signature = signer.map(|signer| signer.sign(header, body));
-        let header = &Signed {
-            header,
-            signature: signature.as_ref(),
+    ) -> pending::Outcome {
+        let shared = &*self.handle.shared;
+        // What is rare is boxed: the future of a send should be small.
+        let opaque = match &shared.signer {
+            None => match shared.submit_now(header, body, wants, deadline).await? {
+                Submitted::Entered(opaque) => opaque,
+                Submitted::NoRoom => {
+                    Box::pin(shared.submit_later(header, body, wants, deadline)).await?
+                }
+            },
+            Some(signer) => {
+                let submit = shared.submit_signed(signer, header, body, wants, deadline);
+                Box::pin(submit).await?
+            }
         };
+        InFlight {
+            shared,
+            opaque,
+            ended: false,
+            is_new: true,
+        }
+        .await
+    }
+}
+
+impl Shared {
+    async fn submit_now<H: RequestHeader + Sync>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        wants: Wants,
+        deadline: Instant,
+    ) -> Result<Submitted, RequestError> {
+        poll_fn(|cx| Poll::Ready(self.submit(header, body, wants, deadline, cx.waker()))).await
+    }
+
+    /// Signs a request and enters it.
+    async fn submit_signed<H: RequestHeader + Sync>(
+        &self,
+        signer: &Signer,
+        header: &H,
+        body: &Bytes,
+        wants: Wants,
+        deadline: Instant,
+    ) -> Result<i32, RequestError> {
+        // Here, where no lock is held: a large body takes time.
+        let signature = signer.sign(header, body);
+        let signature = Some(&signature);
+        let header = &Signed { header, signature };
+        self.submit_later(header, body, wants, deadline).await
+    }
+
+    /// Enters a request once there is room for it.
+    async fn submit_later<H: RequestHeader + Sync>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        wants: Wants,
+        deadline: Instant,
+    ) -> Result<i32, RequestError> {
         loop {
             // Registered before the check, so room made in between is not missed.
-            let room = shared.room.notified();
-            match shared.submit(header, body, mode, deadline)? {
-                Submitted::Entered(opaque) => {
-                    return Ok(InFlight {
-                        shared,
-                        opaque,
-                        ended: false,
-                    });
-                }
+            let room = self.room.notified();
+            match self.submit_now(header, body, wants, deadline).await? {
+                Submitted::Entered(opaque) => return Ok(opaque),
                 Submitted::NoRoom => {}
             }
             if tokio::time::timeout_at(deadline, room).await.is_err() {
                 let failure = RequestFailure::WriteBufferFull;
-                return Err(shared.error(crate::Delivery::NotSent, failure));
+                return Err(self.error(crate::Delivery::NotSent, failure));
             }
         }
     }
@@ -299,12 +383,17 @@ struct InFlight<'a> {
     opaque: i32,
     /// The outcome has been taken, and with it the place in the table.
     ended: bool,
+    /// It was entered a moment ago, with the task that polls it now as its owner.
+    is_new: bool,
 }
 
 impl Future for InFlight<'_> {
     type Output = pending::Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if std::mem::take(&mut self.is_new) {
+            return Poll::Pending;
+        }
         let outcome = self.shared.poll_outcome(self.opaque, cx);
         self.ended = outcome.is_ready();
         outcome

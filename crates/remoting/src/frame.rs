@@ -227,39 +227,78 @@ pub enum FrameReadError {
     Io(#[from] std::io::Error),
 }
 
+/// Where the next frame lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) encoding: HeaderEncoding,
+    /// Bytes of the header, which begins after [`BEFORE_HEADER`](Self::BEFORE_HEADER).
+    header: usize,
+    /// Bytes of the whole frame, its length prefix included.
+    pub(crate) total: usize,
+}
+
+impl Bounds {
+    const BEFORE_HEADER: usize = LENGTH_PREFIX + HEADER_MARK;
+
+    /// The bounds of the frame at the beginning of `src`, which may hold a part of it only; `None`
+    /// if more bytes are needed to tell.
+    pub(crate) fn read(src: &[u8], limit: usize) -> Result<Option<Self>, FrameError> {
+        let Some(prefix) = src.first_chunk::<LENGTH_PREFIX>() else {
+            return Ok(None);
+        };
+        let length = i32::from_be_bytes(*prefix);
+        let payload = usize::try_from(length)
+            .ok()
+            .filter(|payload| *payload >= HEADER_MARK)
+            .ok_or(FrameError::TooShort(length))?;
+        let total = payload.saturating_add(LENGTH_PREFIX);
+        if total > limit {
+            return Err(FrameError::TooLong {
+                length: total,
+                limit,
+            });
+        }
+        // The mark can be judged before the rest of the frame has arrived.
+        let Some([_, _, _, _, kind, high, mid, low]) = src.first_chunk::<8>() else {
+            return Ok(None);
+        };
+        let encoding = HeaderEncoding::from_type_byte(*kind)?;
+        let header =
+            usize::try_from(u32::from_be_bytes([0, *high, *mid, *low])).unwrap_or(usize::MAX);
+        let rest = payload.saturating_sub(HEADER_MARK);
+        if header > rest {
+            return Err(FrameError::HeaderBeyondFrame {
+                header,
+                frame: rest,
+            });
+        }
+        Ok(Some(Self {
+            encoding,
+            header,
+            total,
+        }))
+    }
+
+    /// The header of the frame at the beginning of `src`, if all of the frame is there.
+    pub(crate) fn header(self, src: &[u8]) -> Option<&[u8]> {
+        let frame = src.get(..self.total)?;
+        frame.get(Self::BEFORE_HEADER..)?.get(..self.header)
+    }
+}
+
 /// Cuts the next frame off `src`, or returns `None` if more bytes are needed.
 ///
 /// # Errors
 /// A [`FrameError`] if the bytes at the start of `src` cannot begin a frame; `src` is left as is.
 pub fn decode_frame(src: &mut BytesMut, limit: usize) -> Result<Option<Frame>, FrameError> {
-    let Some(prefix) = src.first_chunk::<LENGTH_PREFIX>() else {
+    let Some(bounds) = Bounds::read(src, limit)? else {
         return Ok(None);
     };
-    let length = i32::from_be_bytes(*prefix);
-    let payload = usize::try_from(length)
-        .ok()
-        .filter(|payload| *payload >= HEADER_MARK)
-        .ok_or(FrameError::TooShort(length))?;
-    let total = payload.saturating_add(LENGTH_PREFIX);
-    if total > limit {
-        return Err(FrameError::TooLong {
-            length: total,
-            limit,
-        });
-    }
-    // The mark can be judged before the rest of the frame has arrived.
-    let Some([_, _, _, _, kind, high, mid, low]) = src.first_chunk::<8>() else {
-        return Ok(None);
-    };
-    let encoding = HeaderEncoding::from_type_byte(*kind)?;
-    let header = usize::try_from(u32::from_be_bytes([0, *high, *mid, *low])).unwrap_or(usize::MAX);
-    let rest = payload.saturating_sub(HEADER_MARK);
-    if header > rest {
-        return Err(FrameError::HeaderBeyondFrame {
-            header,
-            frame: rest,
-        });
-    }
+    let Bounds {
+        encoding,
+        header,
+        total,
+    } = bounds;
     if src.len() < total {
         // Room for the rest, so a large frame is read in few calls; it grows with the bytes that
         // really arrived, so a claimed length alone reserves little.
@@ -268,7 +307,7 @@ pub fn decode_frame(src: &mut BytesMut, limit: usize) -> Result<Option<Frame>, F
         return Ok(None);
     }
     let mut frame = src.split_to(total).freeze();
-    frame.advance(LENGTH_PREFIX.saturating_add(HEADER_MARK));
+    frame.advance(Bounds::BEFORE_HEADER);
     let header = frame.split_to(header);
     Ok(Some(Frame::new(encoding, header, frame)))
 }

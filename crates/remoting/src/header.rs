@@ -29,6 +29,13 @@ pub trait FieldSink {
     fn boolean(&mut self, name: &'static str, value: bool) {
         self.text(name, if value { "true" } else { "false" });
     }
+
+    /// Fields that are encoded already, in the binary form. Returns whether it takes them; if not,
+    /// nothing was written.
+    fn encoded(&mut self, binary: &[u8]) -> bool {
+        let _ = binary;
+        false
+    }
 }
 
 /// A request without fields.

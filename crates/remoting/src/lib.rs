@@ -27,7 +27,7 @@ pub use code::{RequestCode, ResponseCode};
 pub use command::{CLIENT_VERSION, LanguageCode, RemotingCommand};
 pub use connection::{
     CloseReason, ConnectError, ConnectFailure, Connection, ConnectionHandler, ConnectionOptions,
-    NetworkStats, NoConsumer, RequestError, RequestFailure, Response,
+    NetworkStats, NoConsumer, RequestError, RequestFailure, Response, SendAnswer,
 };
 pub use connectivity::{Connectivity, SuspectCause};
 pub use delivery::Delivery;

@@ -7,16 +7,20 @@ mod bare_keys;
 pub mod cluster;
 pub mod heartbeat;
 pub(crate) mod lenient;
+pub mod prepared;
 pub mod route;
 pub mod route_request;
 pub mod send;
+pub mod stored;
 pub mod unregister;
 
 pub use cluster::ClusterInfo;
 pub use heartbeat::{HeartbeatData, HeartbeatRequestHeader};
+pub use prepared::PreparedSend;
 pub use route::{
     BrokerData, Permission, QueueData, RouteParseError, TopicQueueMappingInfo, TopicRouteData,
 };
 pub use route_request::GetRouteInfoRequestHeader;
 pub use send::{SendMessageRequestHeader, SendMessageRequestHeaderV1, SendMessageResponseHeader};
+pub use stored::{StoredMessage, TransactionId};
 pub use unregister::UnregisterClientRequestHeader;

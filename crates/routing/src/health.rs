@@ -228,6 +228,14 @@ impl BrokerHealth {
     /// silent from now on, if that has changed.
     pub(crate) fn succeeded(&self, latency: Option<Duration>, now: Instant) -> Option<Duration> {
         let at = self.nanos(now);
+        let mut machine = self.lock();
+        if machine.is_plain() {
+            // One more success changes nothing that is published or told.
+            self.load.answered(latency, at);
+            machine.report_success(latency, now);
+            return machine.new_silence_limit();
+        }
+        drop(machine);
         self.change(now, |machine| {
             self.load.answered(latency, at);
             machine.report_success(latency, now);

@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod entry;
+mod hashing;
 mod pace;
 mod poll;
 mod recovery;
@@ -35,7 +36,7 @@ mod settings;
 mod wait;
 
 pub use self::entry::TopicEntry;
-use self::{entry::Scope, pace::Pace, settings::Settings};
+use self::{entry::Scope, hashing::TopicHashing, pace::Pace, settings::Settings};
 
 /// Refreshes a second that were begun for a failed send or an expired route, all topics
 /// together: with a thousand topics on one broker each of them would ask otherwise.
@@ -61,7 +62,7 @@ struct Shared {
     source: Arc<dyn RouteSource>,
     options: RoutingOptions,
     settings: Settings,
-    topics: DashMap<Arc<str>, Arc<TopicEntry>>,
+    topics: DashMap<Arc<str>, Arc<TopicEntry>, TopicHashing>,
     health: Arc<BrokerRegistry>,
     pool: ConnectionPool,
     warnings: CreationWarnings,
@@ -129,7 +130,7 @@ impl TopicBrokerMapping {
                 settings: Settings::new(&options),
                 source,
                 options,
-                topics: DashMap::new(),
+                topics: DashMap::with_hasher(TopicHashing::default()),
                 health: registry,
                 pool,
                 warnings: CreationWarnings::default(),
@@ -190,6 +191,17 @@ impl TopicBrokerMapping {
                 return Err(self.late(&entry));
             }
         }
+    }
+
+    /// The topic if its route is cached and not expired: what [`topic`](Self::topic) mostly
+    /// finds, without an await.
+    #[must_use]
+    pub fn ready(&self, topic: &str, now: Instant) -> Option<Arc<TopicEntry>> {
+        let entry = self.shared.topics.get(topic)?;
+        entry.has_route_within(self.route_timeout(), now).then(|| {
+            entry.touch(now);
+            Arc::clone(&entry)
+        })
     }
 
     /// The topic if its route is cached, however old.

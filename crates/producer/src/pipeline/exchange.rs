@@ -9,7 +9,9 @@ use crate::config::routing::remoting::message::OffsetMessageId;
 use crate::config::routing::remoting::protocol::{
     SendMessageRequestHeader, SendMessageResponseHeader,
 };
-use crate::config::routing::remoting::{Connection, Response, ResponseClass, ResponseCode};
+use crate::config::routing::remoting::{
+    Connection, Response, ResponseClass, ResponseCode, SendAnswer,
+};
 use crate::error::SendFailure;
 use crate::receipt::SendStatus;
 
@@ -65,7 +67,21 @@ impl Exchange for TwoWay {
         body: &Bytes,
         until: Instant,
     ) -> Result<Stored, SendFailure> {
-        let (code, response) = receipt(connection, header, body, until).await?;
+        let answer = connection.send(header, body, until).await;
+        let response = match answer.map_err(SendFailure::Request)? {
+            SendAnswer::Stored(stored) => {
+                let transaction = stored.transaction_id.as_ref();
+                return Ok(Stored {
+                    status: SendStatus::of(stored.code),
+                    queue_id: stored.queue_id,
+                    queue_offset: stored.queue_offset,
+                    offset_message_id: stored.offset_message_id,
+                    transaction_id: transaction.map(|id| Arc::from(id.as_str())),
+                });
+            }
+            SendAnswer::Other(response) => response,
+        };
+        let code = receipt_code(&response)?;
         let answer = read(connection, &response)?;
         Ok(Stored {
             status: SendStatus::of(code),
@@ -139,12 +155,17 @@ async fn receipt(
         .request(header, body, until)
         .await
         .map_err(SendFailure::Request)?;
+    Ok((receipt_code(&response)?, response))
+}
+
+/// The code of an answer, if it is a receipt.
+fn receipt_code(response: &Response) -> Result<ResponseCode, SendFailure> {
     let code = response.code();
     if !ResponseClass::of(code, None).is_receipt() {
         let remark = Arc::from(response.remark().unwrap_or_default());
         return Err(SendFailure::Refused { code, remark });
     }
-    Ok((code, response))
+    Ok(code)
 }
 
 fn read<'a>(

@@ -49,6 +49,23 @@ pub(super) fn visit_fields<'a, T>(
     })
 }
 
+/// Reads the numbers of a header and calls `field` for every field that has a name and a value.
+///
+/// `None`: it is malformed; `field` may have been called by then.
+pub(super) fn scan<'a>(
+    header: &'a [u8],
+    mut field: impl FnMut(&'a [u8], &'a [u8]),
+) -> Option<CommandHead> {
+    let head = peek(header).ok()?;
+    let (_, fields) = remark_and_fields(header).ok()?;
+    let each = |name, value| {
+        field(name, value);
+        Ok(())
+    };
+    read_fields(fields, each).ok()?;
+    Some(head)
+}
+
 pub(super) fn decode(header: &Bytes) -> Result<RemotingCommand, FrameError> {
     let (code, language, version, opaque, flag) = fixed(header)?;
     let (remark, fields) = remark_and_fields(header)?;
@@ -73,14 +90,13 @@ pub(super) fn decode(header: &Bytes) -> Result<RemotingCommand, FrameError> {
 
 pub(super) fn encode(command: &RemotingCommand, dst: &mut BytesMut) {
     let language = command.language.unwrap_or(LanguageCode::OTHER);
-    put_fixed(
-        dst,
+    dst.extend_from_slice(&fixed_bytes(
         command.code,
         language.0,
         command.version,
         command.opaque,
         command.flag,
-    );
+    ));
     put_value(dst, command.remark.as_deref().unwrap_or_default());
     put_with_length(dst, |dst| {
         for (name, value) in &command.ext_fields {
@@ -97,16 +113,29 @@ pub(super) fn encode_request<H: RequestHeader>(
     dst: &mut BytesMut,
 ) {
     dst.reserve(USUAL_HEADER);
-    put_fixed(
-        dst,
+    let fixed = fixed_bytes(
         header.code().0,
         LanguageCode::RUST.0,
         CLIENT_VERSION,
         opaque,
         flag,
     );
-    dst.put_i32(0);
-    put_with_length(dst, |dst| header.write_fields(&mut BinarySink { dst }));
+    // No remark, and room for the length of the fields: one copy for all that precedes them.
+    let mut bytes = [0; SMALLEST];
+    if let Some(start) = bytes.first_chunk_mut() {
+        *start = fixed;
+    }
+    dst.extend_from_slice(&bytes);
+    let begin = dst.len();
+    header.write_fields(&mut BinarySink { dst });
+    put_length(dst, begin);
+}
+
+/// Encodes fields by themselves.
+pub(crate) fn fields(write: impl FnOnce(&mut BinarySink<'_>)) -> Bytes {
+    let mut dst = BytesMut::new();
+    write(&mut BinarySink { dst: &mut dst });
+    dst.freeze()
 }
 
 /// `code, language, version, opaque, flag`.
@@ -176,7 +205,7 @@ fn utf8<'a>(bytes: &'a [u8], name: &'static str) -> Result<&'a str, FrameError> 
 }
 
 /// Java casts code and version to 16 bits, so larger ones lose their upper bits here too.
-fn put_fixed(dst: &mut BytesMut, code: i32, language: u8, version: i32, opaque: i32, flag: i32) {
+fn fixed_bytes(code: i32, language: u8, version: i32, opaque: i32, flag: i32) -> [u8; FIXED] {
     let [_, _, code_high, code_low] = code.to_be_bytes();
     let [_, _, version_high, version_low] = version.to_be_bytes();
     let mut bytes = [0; FIXED];
@@ -184,18 +213,23 @@ fn put_fixed(dst: &mut BytesMut, code: i32, language: u8, version: i32, opaque: 
     rest.put_slice(&[code_high, code_low, language, version_high, version_low]);
     rest.put_i32(opaque);
     rest.put_i32(flag);
-    dst.extend_from_slice(&bytes);
+    bytes
 }
 
 /// Writes what `write` writes, with its length as an i32 before it.
 fn put_with_length(dst: &mut BytesMut, write: impl FnOnce(&mut BytesMut)) {
-    let start = dst.len();
     dst.put_i32(0);
     let begin = dst.len();
     write(dst);
+    put_length(dst, begin);
+}
+
+/// Writes the length of what follows `begin` into the four bytes before it.
+fn put_length(dst: &mut BytesMut, begin: usize) {
     // No more than 2^31 bytes: a frame over 16 MiB is refused once it is written.
     let length = u32::try_from(dst.len().saturating_sub(begin)).unwrap_or(u32::MAX);
-    if let Some(place) = dst.get_mut(start..).and_then(|rest| rest.first_chunk_mut()) {
+    let place = dst.get_mut(..begin).and_then(<[u8]>::last_chunk_mut);
+    if let Some(place) = place {
         *place = length.to_be_bytes();
     }
 }
@@ -216,7 +250,7 @@ fn put_value(dst: &mut BytesMut, value: &str) {
 }
 
 /// Writes fields into a header.
-struct BinarySink<'a> {
+pub(crate) struct BinarySink<'a> {
     dst: &'a mut BytesMut,
 }
 
@@ -283,6 +317,12 @@ impl FieldSink for BinarySink<'_> {
             }
             _ => self.text(name, if value { "true" } else { "false" }),
         }
+    }
+
+    #[inline]
+    fn encoded(&mut self, binary: &[u8]) -> bool {
+        self.dst.extend_from_slice(binary);
+        true
     }
 }
 

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
 
+pub(super) use self::scan::scan;
 use self::text::put_string;
 use super::ext_fields::keep_last;
 use super::{CLIENT_VERSION, CommandHead, LanguageCode, RemotingCommand};
@@ -28,7 +29,7 @@ const USUAL_HEADER: usize = 512;
 
 /// Reads the numbers of a header.
 pub(super) fn peek(header: &[u8]) -> Result<CommandHead, FrameError> {
-    if let Some(head) = scan::scan(header, |_, _| {}) {
+    if let Some(head) = scan(header, |_, _| {}) {
         return Ok(head);
     }
     let command = read::read::<read::NumbersOnly>(header)?;
@@ -46,7 +47,7 @@ pub(super) fn visit_fields<'a, T: Clone>(
     each: impl Fn(&mut T, &[u8], Cow<'a, [u8]>),
 ) -> Result<(), FrameError> {
     let before = target.clone();
-    let scanned = scan::scan(header, |name, value| {
+    let scanned = scan(header, |name, value| {
         each(target, name, Cow::Borrowed(value));
     });
     if scanned.is_some() {

@@ -10,7 +10,10 @@ use std::borrow::Cow;
 #[cfg(doc)]
 use super::RemotingCommand;
 use super::{FLAG_ONEWAY, FLAG_RESPONSE, binary, json};
+use crate::code::ResponseCode;
 use crate::frame::{Frame, FrameError, HeaderEncoding};
+use crate::protocol::stored::{StoredFields, StoredMessage};
+use crate::response_class::ResponseClass;
 
 /// The numbers in a header that decide where the frame goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +51,26 @@ pub fn peek(frame: &Frame) -> Result<CommandHead, FrameError> {
         HeaderEncoding::Json => json::peek(&frame.header),
         HeaderEncoding::Binary => binary::peek(&frame.header),
     }
+}
+
+/// Reads a header as the receipt of a send, if it is a plain one.
+///
+/// `None`: it is something else, or malformed, and [`peek`] must look.
+pub(crate) fn peek_stored(
+    encoding: HeaderEncoding,
+    header: &[u8],
+) -> Option<(CommandHead, StoredMessage)> {
+    let mut fields = StoredFields::default();
+    let set = |name: &[u8], value| fields.set(name, value);
+    let head = match encoding {
+        HeaderEncoding::Json => json::scan(header, set)?,
+        HeaderEncoding::Binary => binary::scan(header, set)?,
+    };
+    let code = ResponseCode(head.code);
+    if !head.is_response() || !ResponseClass::of(code, None).is_receipt() {
+        return None;
+    }
+    Some((head, fields.read(code)?))
 }
 
 /// Calls `each` with `target`, name and value of every extension field of a frame; of equal names

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
@@ -16,12 +16,12 @@ use tracing::{debug, trace};
 use super::error::CloseReason;
 use super::handler::ConnectionHandler;
 use super::outgoing::Outgoing;
-use super::shared::{Shared, Work};
+use super::shared::{Answer, Shared, Work};
 use super::stats::count;
-use crate::command::{CommandHead, RemotingCommand, peek};
-use crate::frame::{Frame, FrameError, decode_frame};
+use crate::command::{RemotingCommand, peek, peek_stored};
+use crate::frame::{Bounds, Frame, FrameError, decode_frame};
 
-/// Room made before each read.
+/// Room made for reads, once less than a quarter of it is left.
 const READ_ROOM: usize = 64 * 1024;
 
 /// Reads in a row before writing gets its turn.
@@ -62,6 +62,7 @@ where
         frame_limit,
         incoming: BytesMut::new(),
         answers: Vec::new(),
+        keeps_answers: false,
         served: false,
         batch: Outgoing::default(),
         wakers: Vec::new(),
@@ -93,7 +94,9 @@ struct Driver<S> {
     frame_limit: usize,
     incoming: BytesMut,
     /// Answers of one turn, completed together.
-    answers: Vec<(CommandHead, Frame)>,
+    answers: Vec<Answer>,
+    /// A request waits that wants its answer as it comes.
+    keeps_answers: bool,
     /// The server has sent a request of its own in this turn.
     served: bool,
     /// Bytes being written.
@@ -133,7 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Reads what is there, a few buffers at most.
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         for _ in 0..READS_PER_TURN {
-            self.incoming.reserve(READ_ROOM);
+            if self.incoming.capacity() - self.incoming.len() < READ_ROOM / 4 {
+                self.incoming.reserve(READ_ROOM);
+            }
             match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.incoming) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) if self.incoming.is_empty() => {
@@ -161,11 +166,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
     fn cut_frames(&mut self) -> Result<(), FrameError> {
         let mut frames = 0_usize;
-        while let Some(frame) = decode_frame(&mut self.incoming, self.frame_limit)? {
+        loop {
+            frames += self.take_receipts();
+            let Some(frame) = decode_frame(&mut self.incoming, self.frame_limit)? else {
+                break;
+            };
             frames += 1;
             let head = peek(&frame)?;
             if head.is_response() {
-                self.answers.push((head, frame));
+                self.answers.push(Answer::Frame(head, frame));
             } else {
                 self.serve(frame)?;
                 self.served = true;
@@ -173,6 +182,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         }
         count(&self.shared.counters.frames_read, frames);
         Ok(())
+    }
+
+    /// Reads receipts where they lie, up to the first frame that is something else; returns how
+    /// many.
+    fn take_receipts(&mut self) -> usize {
+        let (mut receipts, mut taken) = (0, 0);
+        while !self.keeps_answers {
+            let rest = self.incoming.get(taken..).unwrap_or_default();
+            let Ok(Some(bounds)) = Bounds::read(rest, self.frame_limit) else {
+                break;
+            };
+            let header = bounds.header(rest);
+            let read = header.and_then(|header| peek_stored(bounds.encoding, header));
+            let Some((head, stored)) = read else { break };
+            self.answers.push(Answer::Stored(head.opaque, stored));
+            receipts += 1;
+            taken += bounds.total;
+        }
+        self.incoming.advance(taken);
+        receipts
     }
 
     /// Hands a request of the server to the handler.
@@ -190,7 +219,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Writes until the socket takes no more or nothing is left; returns the next deadline.
     fn write(&mut self, cx: &mut Context<'_>) -> Result<Option<Instant>, CloseReason> {
         loop {
-            let work = self.shared.next_work(&mut self.batch, self.gathering, cx);
+            let (gathered, keeps) = (self.gathering, &mut self.keeps_answers);
+            let work = self.shared.next_work(&mut self.batch, gathered, keeps, cx);
             let deadline = match work {
                 Work::Close(reason) => return Err(reason),
                 Work::Idle(deadline) => return self.flush(cx).map(|()| deadline),
@@ -204,10 +234,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 Work::Write(deadline) => deadline,
             };
             self.gathering = false;
-            let mut slices = Outgoing::no_slices();
-            let filled = self.batch.slices(&mut slices);
-            let slices = slices.get(..filled).unwrap_or_default();
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, slices) {
+            let stream = Pin::new(&mut self.stream);
+            let taken = match self.batch.only_slice() {
+                Some(slice) => stream.poll_write(cx, slice),
+                None => {
+                    let mut slices = Outgoing::no_slices();
+                    let filled = self.batch.slices(&mut slices);
+                    let slices = slices.get(..filled).unwrap_or_default();
+                    stream.poll_write_vectored(cx, slices)
+                }
+            };
+            match taken {
                 Poll::Pending => return Ok(deadline),
                 Poll::Ready(Ok(0)) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);

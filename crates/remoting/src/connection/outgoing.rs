@@ -11,21 +11,54 @@ const LARGE_BODY: usize = 16 * 1024;
 /// Slices handed to one vectored write.
 const MAX_SLICES: usize = 64;
 
-/// Capacity kept when a buffer has been written out; a larger one is given back.
-const KEPT_CAPACITY: usize = 256 * 1024;
+/// Capacity of a buffer that frames are appended to. When it is full the next one is begun, so that a
+/// burst copies nothing to grow, and what was written can be filled again while it is in the cache.
+const CHUNK: usize = 64 * 1024;
 
-/// A queue of bytes: whole chunks first, then the tail that frames are appended to.
+/// Buffers kept for later when they have been written out; more are given back.
+const SPARES: usize = 4;
+
+/// Most that a header usually takes.
+const USUAL_HEADER: usize = 512;
+
+/// A queue of bytes: whole pieces first, then the tail that frames are appended to.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
-    chunks: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     tail: BytesMut,
     length: usize,
+    /// Empty buffers.
+    spares: Vec<BytesMut>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    /// A full buffer.
+    Frames(BytesMut),
+    /// A large body, or what precedes one.
+    Bytes(Bytes),
 }
 
 impl Outgoing {
-    /// The buffer that headers are encoded into. [`append_body`](Self::append_body) must follow.
-    pub(super) fn tail(&mut self) -> &mut BytesMut {
+    /// The buffer that the header of a frame with such a body is encoded into.
+    /// [`append_body`](Self::append_body) must follow.
+    pub(super) fn tail(&mut self, body: usize) -> &mut BytesMut {
+        let copied = if body < LARGE_BODY { body } else { 0 };
+        let room = USUAL_HEADER.saturating_add(copied);
+        if self.tail.capacity().saturating_sub(self.tail.len()) < room {
+            self.begin_tail();
+        }
         &mut self.tail
+    }
+
+    /// Puts the tail among the pieces, if there is something in it, and begins another one.
+    fn begin_tail(&mut self) {
+        let empty = self.spares.pop();
+        let empty = empty.unwrap_or_else(|| BytesMut::with_capacity(CHUNK));
+        let full = std::mem::replace(&mut self.tail, empty);
+        if !full.is_empty() {
+            self.pieces.push_back(Piece::Frames(full));
+        }
     }
 
     /// Completes a frame whose prefix and header were just encoded into the tail, from
@@ -35,8 +68,10 @@ impl Outgoing {
         if body.len() < LARGE_BODY {
             self.tail.extend_from_slice(body);
         } else {
-            self.chunks.push_back(self.tail.split().freeze());
-            self.chunks.push_back(body.clone());
+            // The rest of the buffer is for the next frames.
+            let frames = self.tail.split().freeze();
+            self.pieces.push_back(Piece::Bytes(frames));
+            self.pieces.push_back(Piece::Bytes(body.clone()));
         }
         let frame = header.saturating_add(body.len());
         self.length = self.length.saturating_add(frame);
@@ -52,26 +87,27 @@ impl Outgoing {
         self.length == 0
     }
 
-    /// Moves everything into `empty`, whose spent buffer is kept for the next frames.
+    /// Moves everything into `empty`, whose spent buffers are kept for the next frames.
     pub(super) fn take_into(&mut self, empty: &mut Self) {
         debug_assert!(empty.is_empty(), "unwritten bytes would be overtaken");
-        // capacity() leaves out what advance() has passed, so it is near 0 here.
-        if empty.tail.try_reclaim(KEPT_CAPACITY.saturating_add(1)) {
-            empty.tail = BytesMut::new();
-        } else {
-            empty.tail.clear();
-        }
+        let spent = std::mem::take(&mut empty.tail);
+        empty.tail = emptied(spent).unwrap_or_default();
         std::mem::swap(self, empty);
+    }
+
+    /// All bytes, if they lie side by side.
+    pub(super) fn only_slice(&self) -> Option<&[u8]> {
+        self.pieces.is_empty().then_some(&self.tail)
     }
 
     /// The next bytes to write, at most [`MAX_SLICES`] slices; returns how many were filled in.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
         let mut filled = 0;
-        let pieces = self
-            .chunks
-            .iter()
-            .map(Bytes::as_ref)
-            .chain([&self.tail[..]]);
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Frames(frames) => frames.as_ref(),
+            Piece::Bytes(bytes) => bytes.as_ref(),
+        });
+        let pieces = pieces.chain([&self.tail[..]]);
         for (slot, piece) in slices
             .iter_mut()
             .zip(pieces.filter(|piece| !piece.is_empty()))
@@ -90,16 +126,31 @@ impl Outgoing {
     /// Drops `count` bytes that have been written.
     pub(super) fn advance(&mut self, mut count: usize) {
         self.length = self.length.saturating_sub(count);
-        while let Some(chunk) = self.chunks.front_mut() {
-            if count < chunk.len() {
-                chunk.advance(count);
+        while let Some(piece) = self.pieces.front_mut() {
+            let bytes: &mut dyn Buf = match piece {
+                Piece::Frames(frames) => frames,
+                Piece::Bytes(bytes) => bytes,
+            };
+            if count < bytes.remaining() {
+                bytes.advance(count);
                 return;
             }
-            count = count.saturating_sub(chunk.len());
-            self.chunks.pop_front();
+            count = count.saturating_sub(bytes.remaining());
+            if let Some(Piece::Frames(spent)) = self.pieces.pop_front() {
+                if self.spares.len() < SPARES {
+                    self.spares.extend(emptied(spent));
+                }
+            }
         }
         self.tail.advance(count.min(self.tail.len()));
     }
+}
+
+/// The buffer with nothing in it, unless a frame has made it larger than is worth keeping.
+fn emptied(mut spent: BytesMut) -> Option<BytesMut> {
+    spent.clear();
+    // capacity() leaves out what advance() has passed; reclaiming brings it back.
+    (spent.try_reclaim(CHUNK) && spent.capacity() <= 2 * CHUNK).then_some(spent)
 }
 
 #[cfg(test)]
@@ -107,8 +158,9 @@ mod tests {
     use super::*;
 
     fn append(outgoing: &mut Outgoing, header: &[u8], body: &Bytes) {
-        let before = outgoing.tail().len();
-        outgoing.tail().extend_from_slice(header);
+        let tail = outgoing.tail(body.len());
+        let before = tail.len();
+        tail.extend_from_slice(header);
         outgoing.append_body(before, body);
     }
 
@@ -152,16 +204,29 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_that_a_burst_has_grown_is_given_back_once_written() {
-        let mut shared = Outgoing::default();
-        let mut taken = Outgoing::default();
-        for _ in 0..KEPT_CAPACITY / LARGE_BODY * 2 {
+    fn buffers_are_used_again_but_those_of_a_burst_are_given_back() {
+        let (mut shared, mut taken) = (Outgoing::default(), Outgoing::default());
+        for _ in 0..SPARES * 3 * CHUNK / LARGE_BODY {
             append(&mut shared, b"head", &Bytes::from(vec![1; LARGE_BODY - 1]));
         }
         shared.take_into(&mut taken);
-        drain(&mut taken, usize::MAX);
-        append(&mut shared, b"head", &Bytes::new());
+        drain(&mut taken, 100_000);
+        assert_eq!(taken.spares.len(), SPARES);
+        let kept: Vec<*const u8> = taken.spares.iter().map(|spare| spare.as_ptr()).collect();
         shared.take_into(&mut taken);
-        assert!(!shared.tail.try_reclaim(KEPT_CAPACITY + 1));
+        for _ in 0..3 * CHUNK / LARGE_BODY {
+            append(&mut shared, b"head", &Bytes::from(vec![1; LARGE_BODY - 1]));
+        }
+        assert!(kept.contains(&shared.tail.as_ptr()));
+    }
+
+    #[test]
+    fn a_buffer_that_one_frame_has_made_huge_is_given_back() {
+        let (mut shared, mut taken) = (Outgoing::default(), Outgoing::default());
+        append(&mut shared, &vec![1; 3 * CHUNK], &Bytes::new());
+        shared.take_into(&mut taken);
+        drain(&mut taken, 1000);
+        shared.take_into(&mut taken);
+        assert_eq!(shared.tail.capacity(), 0);
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Response;
 use super::error::{RequestError, RequestFailure};
 use crate::delivery::Delivery;
+use crate::protocol::StoredMessage;
 
 /// Numbers wrap here, so they are never negative on the wire.
 const OPAQUE_MASK: u32 = 0x7fff_ffff;
@@ -23,8 +24,32 @@ const INITIAL_SLOTS: usize = 64;
 pub(super) enum Completion {
     /// The peer answered.
     Answered(Response),
+    /// The peer stored the message.
+    Stored(StoredMessage),
     /// A one-way request has been handed to the operating system whole.
     Written,
+}
+
+/// What ends a request well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// The answer as it comes.
+    Answer,
+    /// The answer, of which a plain receipt need not be kept as it came.
+    Receipt,
+    /// The last of its bytes being written. An answer bearing its number is none of its own.
+    Written,
+}
+
+impl Wants {
+    const fn accepts(self, outcome: &Outcome) -> bool {
+        match outcome {
+            Ok(Completion::Answered(_)) => matches!(self, Self::Answer | Self::Receipt),
+            Ok(Completion::Stored(_)) => matches!(self, Self::Receipt),
+            Ok(Completion::Written) => matches!(self, Self::Written),
+            Err(_) => true,
+        }
+    }
 }
 
 pub(super) type Outcome = Result<Completion, RequestError>;
@@ -35,22 +60,10 @@ struct Waiting {
     frame_start: u64,
     deadline: Instant,
     waker: Option<Waker>,
-    /// An answer bearing its number is none of its own: only the last byte written ends it well.
-    is_one_way: bool,
+    wants: Wants,
     /// Left unanswered it shows that the peer is silent: a two-way request that has not shown it
     /// before.
     asks: bool,
-}
-
-impl Waiting {
-    /// Whether this is how the request can end.
-    fn accepts(&self, outcome: &Outcome) -> bool {
-        match outcome {
-            Ok(Completion::Answered(_)) => !self.is_one_way,
-            Ok(Completion::Written) => self.is_one_way,
-            Err(_) => true,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -96,6 +109,8 @@ pub(super) struct Pending {
     waiting: usize,
     /// Those among them that do not ask.
     excused: usize,
+    /// Those among them that want their answers as they come.
+    wants_answer: usize,
     limit: usize,
     /// No deadline lies before this; it may be too early, since answered requests stay counted.
     earliest: Option<Instant>,
@@ -112,6 +127,7 @@ impl Pending {
             occupied: 0,
             waiting: 0,
             excused: 0,
+            wants_answer: 0,
             limit,
             earliest: None,
         }
@@ -133,23 +149,32 @@ impl Pending {
         Ok(self.next as i32)
     }
 
-    /// Enters the request that was numbered by [`reserve`](Self::reserve); `asks` says that the
-    /// peer is to answer it.
-    pub(super) fn insert(&mut self, frame_start: u64, deadline: Instant, asks: bool) {
+    /// Enters the request that was numbered by [`reserve`](Self::reserve).
+    pub(super) fn insert(
+        &mut self,
+        frame_start: u64,
+        deadline: Instant,
+        wants: Wants,
+        waker: Option<Waker>,
+    ) {
         let opaque = self.next;
+        let asks = wants != Wants::Written;
         self.next = opaque.wrapping_add(1) & OPAQUE_MASK;
         *self.slot_mut(opaque) = Slot {
             opaque,
             state: State::Waiting(Waiting {
                 frame_start,
                 deadline,
-                waker: None,
-                is_one_way: !asks,
+                waker,
+                wants,
                 asks,
             }),
         };
         if !asks {
             self.excused = self.excused.saturating_add(1);
+        }
+        if wants == Wants::Answer {
+            self.wants_answer = self.wants_answer.saturating_add(1);
         }
         self.occupied = self.occupied.saturating_add(1);
         self.waiting = self.waiting.saturating_add(1);
@@ -193,12 +218,7 @@ impl Pending {
         let was = std::mem::replace(&mut slot.state, State::Free);
         match was {
             State::Free => return,
-            State::Waiting(waiting) => {
-                self.waiting = self.waiting.saturating_sub(1);
-                if !waiting.asks {
-                    self.excused = self.excused.saturating_sub(1);
-                }
-            }
+            State::Waiting(waiting) => self.count_out(waiting.asks, waiting.wants),
             State::Done(_) => {}
         }
         self.occupied = self.occupied.saturating_sub(1);
@@ -209,14 +229,11 @@ impl Pending {
         let opaque = opaque as u32;
         let slot = self.slot_mut(opaque);
         match &mut slot.state {
-            State::Waiting(waiting) if slot.opaque == opaque && waiting.accepts(&outcome) => {
+            State::Waiting(waiting) if slot.opaque == opaque && waiting.wants.accepts(&outcome) => {
                 let waker = waiting.waker.take();
-                let asked = waiting.asks;
+                let (asked, wants) = (waiting.asks, waiting.wants);
                 slot.state = State::Done(outcome);
-                self.waiting = self.waiting.saturating_sub(1);
-                if !asked {
-                    self.excused = self.excused.saturating_sub(1);
-                }
+                self.count_out(asked, wants);
                 Matched::Completed(waker)
             }
             State::Free | State::Waiting(_) | State::Done(_) => Matched::Nobody,
@@ -242,6 +259,9 @@ impl Pending {
             if waiting.deadline <= now {
                 if !waiting.asks {
                     self.excused = self.excused.saturating_sub(1);
+                }
+                if waiting.wants == Wants::Answer {
+                    self.wants_answer = self.wants_answer.saturating_sub(1);
                 }
                 wakers.extend(waiting.waker.take());
                 slot.state = State::Done(Err(error.clone()));
@@ -281,7 +301,24 @@ impl Pending {
         }
         self.waiting = 0;
         self.excused = 0;
+        self.wants_answer = 0;
         self.earliest = None;
+    }
+
+    /// Whether a request waits that wants its answer as it comes.
+    pub(super) fn wants_answer(&self) -> bool {
+        self.wants_answer > 0
+    }
+
+    /// A request no longer waits.
+    fn count_out(&mut self, asked: bool, wants: Wants) {
+        self.waiting = self.waiting.saturating_sub(1);
+        if !asked {
+            self.excused = self.excused.saturating_sub(1);
+        }
+        if wants == Wants::Answer {
+            self.wants_answer = self.wants_answer.saturating_sub(1);
+        }
     }
 
     /// Whether a request waits that shows a silent peer by staying unanswered.
@@ -369,7 +406,7 @@ mod tests {
 
     fn insert(pending: &mut Pending, start: u64, deadline: Instant) -> i32 {
         let opaque = pending.reserve().unwrap();
-        pending.insert(start, deadline, true);
+        pending.insert(start, deadline, Wants::Answer, None);
         opaque
     }
 
@@ -451,7 +488,12 @@ mod tests {
     async fn an_answer_with_the_number_of_a_one_way_request_does_not_make_it_written() {
         let mut pending = Pending::new(10);
         let opaque = pending.reserve().unwrap();
-        pending.insert(0, Instant::now() + Duration::from_secs(3), false);
+        pending.insert(
+            0,
+            Instant::now() + Duration::from_secs(3),
+            Wants::Written,
+            None,
+        );
         let answered = pending.complete(opaque, answer(opaque));
         assert!(matches!(answered, Matched::Nobody));
         assert!(poll(&mut pending, opaque).is_pending());
@@ -514,7 +556,7 @@ mod tests {
         let mut pending = Pending::new(100);
         let later = Instant::now() + Duration::from_secs(3);
         let oneway = pending.reserve().unwrap();
-        pending.insert(0, later, false);
+        pending.insert(0, later, Wants::Written, None);
         assert!(!pending.is_asking());
         let first = insert(&mut pending, 0, later);
         assert!(pending.is_asking());

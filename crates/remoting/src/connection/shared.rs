@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::error::{CloseReason, RequestError, RequestFailure};
 use super::outgoing::Outgoing;
-use super::pending::{Completion, Matched, Outcome, Pending};
+use super::pending::{Completion, Matched, Outcome, Pending, Wants};
 use super::sign::{Sign, Watch};
 use super::silence::Silence;
 use super::stats::{Counters, count};
@@ -23,6 +23,7 @@ use crate::command::{CommandHead, RemotingCommand, RequestMode, encode_request};
 use crate::delivery::Delivery;
 use crate::frame::{Frame, FrameError, HeaderEncoding};
 use crate::header::RequestHeader;
+use crate::protocol::StoredMessage;
 
 /// How long a closing connection may still write what it was given.
 const CLOSE_LINGER: Duration = Duration::from_secs(1);
@@ -102,6 +103,13 @@ pub(super) enum Submitted {
     NoRoom,
 }
 
+/// An answer that was read.
+pub(super) enum Answer {
+    Frame(CommandHead, Frame),
+    /// The receipt of the request with this number.
+    Stored(i32, StoredMessage),
+}
+
 /// What the task finds when it looks for work.
 pub(super) enum Work {
     /// The connection is to end, with this reason.
@@ -174,14 +182,20 @@ impl Shared {
         RequestError::new(Arc::clone(&self.peer), delivery, failure)
     }
 
-    /// Encodes a request into the write buffer and enters it into the pending table.
+    /// Encodes a request into the write buffer and enters it into the pending table, with the
+    /// owner to be woken when it has its outcome.
     pub(super) fn submit<H: RequestHeader>(
         &self,
         header: &H,
         body: &Bytes,
-        mode: RequestMode,
+        wants: Wants,
         deadline: Instant,
+        owner: &Waker,
     ) -> Result<Submitted, RequestError> {
+        let mode = match wants {
+            Wants::Answer | Wants::Receipt => RequestMode::TwoWay,
+            Wants::Written => RequestMode::OneWay,
+        };
         let mut guard = self.lock();
         let state = &mut *guard;
         if let Some(reason) = state.phase.refusal() {
@@ -197,13 +211,13 @@ impl Shared {
             let limit = self.max_pending;
             self.error(Delivery::NotSent, RequestFailure::PendingFull { limit })
         })?;
-        let tail = state.outgoing.tail();
+        let tail = state.outgoing.tail(body.len());
         let before = tail.len();
         encode_request(header, opaque, mode, self.encoding, body.len(), tail)
             .map_err(|error| self.error(Delivery::NotSent, RequestFailure::Frame(error)))?;
         let frame = state.outgoing.append_body(before, body);
-        let asks = mode == RequestMode::TwoWay;
-        state.pending.insert(state.appended, deadline, asks);
+        let owner = Some(owner.clone());
+        (state.pending).insert(state.appended, deadline, wants, owner);
         state.appended = state.appended.saturating_add(frame as u64);
         if mode == RequestMode::OneWay {
             state.oneway_ends.push_back((state.appended, opaque));
@@ -276,7 +290,7 @@ impl Shared {
         if state.outgoing.len() > self.max_unsent {
             return;
         }
-        let tail = state.outgoing.tail();
+        let tail = state.outgoing.tail(reply.body.len());
         let before = tail.len();
         if reply.encode(self.encoding, tail).is_err() {
             return;
@@ -289,7 +303,7 @@ impl Shared {
     /// peer also sent requests of its own.
     pub(super) fn complete(
         &self,
-        answers: &mut Vec<(CommandHead, Frame)>,
+        answers: &mut Vec<Answer>,
         served: bool,
         wakers: &mut Vec<Waker>,
     ) {
@@ -299,9 +313,10 @@ impl Shared {
         let mut unmatched = 0_usize;
         let mut leaving = false;
         let proof = served
-            || answers
-                .iter()
-                .any(|(head, _)| head.code != ResponseCode::GO_AWAY.0);
+            || answers.iter().any(|answer| match answer {
+                Answer::Frame(head, _) => head.code != ResponseCode::GO_AWAY.0,
+                Answer::Stored(..) => true,
+            });
         let mut state = self.lock();
         let mut is_news = state.silence.heard();
         if proof && !self.heard.load(Ordering::Relaxed) {
@@ -310,17 +325,23 @@ impl Shared {
             self.heard.store(true, Ordering::Release);
             is_news = true;
         }
-        for (head, frame) in answers.drain(..) {
-            if head.code == ResponseCode::GO_AWAY.0 {
-                count(&self.counters.go_aways, 1);
-                if matches!(state.phase, Phase::Open) {
-                    state.phase = Phase::Draining;
-                    self.open.store(false, Ordering::Release);
-                    leaving = true;
+        for answer in answers.drain(..) {
+            let (opaque, completion) = match answer {
+                Answer::Stored(opaque, stored) => (opaque, Completion::Stored(stored)),
+                Answer::Frame(head, frame) => {
+                    if head.code == ResponseCode::GO_AWAY.0 {
+                        count(&self.counters.go_aways, 1);
+                        if matches!(state.phase, Phase::Open) {
+                            state.phase = Phase::Draining;
+                            self.open.store(false, Ordering::Release);
+                            leaving = true;
+                        }
+                    }
+                    let response = Response::new(head, frame);
+                    (head.opaque, Completion::Answered(response))
                 }
-            }
-            let outcome = Ok(Completion::Answered(Response::new(head, frame)));
-            match state.pending.complete(head.opaque, outcome) {
+            };
+            match state.pending.complete(opaque, Ok(completion)) {
                 Matched::Completed(waker) => wakers.extend(waker),
                 Matched::Nobody => unmatched += 1,
             }
@@ -385,9 +406,19 @@ impl Shared {
 
     /// Looks for work: moves unsent bytes into `batch` if it is empty, or else registers the task
     /// to be woken. `gathered` says that the task has just stepped aside for more bytes.
-    pub(super) fn next_work(&self, batch: &mut Outgoing, gathered: bool, cx: &Context<'_>) -> Work {
+    ///
+    /// `keeps_answers` is set if a request waits that wants its answer as it comes. None is
+    /// answered before it is written, so whoever writes knows of it in time.
+    pub(super) fn next_work(
+        &self,
+        batch: &mut Outgoing,
+        gathered: bool,
+        keeps_answers: &mut bool,
+        cx: &Context<'_>,
+    ) -> Work {
         let mut state = self.lock();
         state.is_idle = false;
+        *keeps_answers = state.pending.wants_answer();
         match &mut state.task {
             Some(task) => task.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),

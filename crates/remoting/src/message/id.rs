@@ -16,7 +16,9 @@ const MAX_LENGTH: usize = 56;
 ///
 /// It travels as the property `UNIQ_KEY`: 32 upper-case hexadecimal digits, or 56 on a host that
 /// has an IPv6 address only. It is kept in place, so copying it allocates nothing.
+// Aligned, since it is checked to be text whole words at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(align(8))]
 pub struct MessageId {
     digits: [u8; MAX_LENGTH],
     length: u8,

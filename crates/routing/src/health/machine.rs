@@ -95,6 +95,11 @@ impl HealthMachine {
         }
     }
 
+    /// Whether a success leaves all as it is, but for what is counted and measured.
+    pub(super) fn is_plain(&self) -> bool {
+        self.state == BrokerState::Healthy && self.failure_run == 0
+    }
+
     /// Whether too few requests succeed for a degraded broker.
     fn is_poor(&self) -> bool {
         self.window.success_rate() <= self.options.degraded_min_success_rate

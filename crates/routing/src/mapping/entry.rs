@@ -109,6 +109,14 @@ impl TopicEntry {
         self.route.load_full()
     }
 
+    /// Whether it has a route that is younger than `timeout`.
+    pub(super) fn has_route_within(&self, timeout: Duration, now: Instant) -> bool {
+        let route = self.route.load();
+        route
+            .as_deref()
+            .is_some_and(|route| route.age(now) < timeout)
+    }
+
     /// Waits until the route is another than that of `generation`, or is removed from
     /// the cache. Returns at once if it is so already: a change between reading the
     /// route and calling this is not missed.
@@ -146,7 +154,10 @@ impl TopicEntry {
 
     /// As [`touch`](Self::touch), with the nanoseconds since the epoch.
     pub(crate) fn touch_at(&self, at: u64) {
-        self.used.store(at, Ordering::Relaxed);
+        // A send notes it twice; what other threads read is written once.
+        if self.used.load(Ordering::Relaxed) != at {
+            self.used.store(at, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn last_used(&self) -> Instant {

@@ -16,7 +16,7 @@ use crate::command::CommandHead;
 /// Reads code, flag and opaque, and calls `field` for every extension field in order.
 ///
 /// `None`: the full reader must look; `field` may have been called by then.
-pub(super) fn scan<'a>(
+pub(in crate::command) fn scan<'a>(
     header: &'a [u8],
     mut field: impl FnMut(&'a [u8], &'a [u8]),
 ) -> Option<CommandHead> {

@@ -41,11 +41,28 @@ impl fmt::Display for OffsetMessageId {
     }
 }
 
-impl FromStr for OffsetMessageId {
-    type Err = OffsetMessageIdError;
+impl OffsetMessageId {
+    /// The id of an IPv4 broker by the quick way, any other by the long one.
+    pub(crate) fn from_digits(digits: &[u8]) -> Option<Self> {
+        let Some((ip, rest)) = digits.split_first_chunk::<8>() else {
+            return Self::read(digits).ok();
+        };
+        match rest.split_first_chunk::<8>() {
+            Some((port, offset)) if offset.len() == 16 => {
+                let (high, low) = offset.split_first_chunk::<8>()?;
+                let ip = Ipv4Addr::from_bits(eight_digits(*ip)?);
+                let port = u16::try_from(eight_digits(*port)?).ok()?;
+                let high = eight_digits(*high)?;
+                let low = eight_digits(*low.first_chunk()?)?;
+                let offset = (u64::from(high) << 32) | u64::from(low);
+                let address = SocketAddr::new(IpAddr::V4(ip), port);
+                Some(Self::new(address, i64::from_be_bytes(offset.to_be_bytes())))
+            }
+            _ => Self::read(digits).ok(),
+        }
+    }
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.as_bytes();
+    fn read(digits: &[u8]) -> Result<Self, OffsetMessageIdError> {
         let ip_digits = match digits.len() {
             32 => 8,
             56 => 32,
@@ -67,6 +84,38 @@ impl FromStr for OffsetMessageId {
             i64::from_be_bytes(offset.to_be_bytes()),
         ))
     }
+}
+
+impl FromStr for OffsetMessageId {
+    type Err = OffsetMessageIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::read(text.as_bytes())
+    }
+}
+
+/// The number that eight hexadecimal digits stand for, all of them looked at in one step.
+fn eight_digits(digits: [u8; 8]) -> Option<u32> {
+    /// One in every byte.
+    const ONES: u64 = u64::MAX / 0xff;
+    let word = u64::from_be_bytes(digits);
+    // Letters have bit 6, digits do not; the low four bits of a letter count from 1.
+    let letters = (word >> 6) & ONES;
+    let values = (word & (ONES * 0xf)).wrapping_add(letters.wrapping_mul(9));
+    if values & (ONES * 0xf0) != 0 {
+        return None;
+    }
+    // One in each byte above 9. Written back as lower case digits the values must give the text.
+    let high = (values.wrapping_add(ONES * 6) >> 4) & ONES;
+    let text = values
+        .wrapping_add(ONES * 0x30)
+        .wrapping_add(high.wrapping_mul(39));
+    if text != word | (high << 5) {
+        return None;
+    }
+    let pairs = (values | (values >> 4)) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
+    u32::try_from((quads | (quads >> 16)) & 0xffff_ffff).ok()
 }
 
 /// The number that at most 32 hexadecimal digits stand for.
@@ -100,6 +149,31 @@ pub enum OffsetMessageIdError {
 #[cfg(test)]
 mod tests {
     use super::{OffsetMessageId, OffsetMessageIdError};
+
+    #[test]
+    fn the_quick_way_reads_what_the_long_one_reads_and_nothing_else() {
+        for text in [
+            "7F00000100002A9F0000000000002329",
+            "7f0000ffabcdef0198765432fedcba90",
+        ] {
+            for place in 0..text.len() {
+                for byte in 0..=u8::MAX {
+                    let mut digits = text.as_bytes().to_vec();
+                    digits[place] = byte;
+                    let read = OffsetMessageId::read(&digits).ok();
+                    assert_eq!(OffsetMessageId::from_digits(&digits), read, "{digits:?}");
+                }
+            }
+        }
+        for digits in [
+            "",
+            "7F0000",
+            "00000000000000000000000000000001000000000000000000000007",
+        ] {
+            let read = digits.parse().ok();
+            assert_eq!(OffsetMessageId::from_digits(digits.as_bytes()), read);
+        }
+    }
 
     #[test]
     fn what_is_no_id_is_refused() {
