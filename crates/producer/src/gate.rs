@@ -37,8 +37,10 @@ pub(crate) enum Refusal {
     TooLarge,
 }
 
-/// Lets in at most so many sends with at most so many bytes.
+/// Lets in at most so many sends with at most so many bytes. On cache lines of its own: every send changes the word
+/// twice.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Gate {
     state: AtomicU64,
     limit: u64,

@@ -6,7 +6,7 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
@@ -34,8 +34,51 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct Generation {
-    under_way: AtomicUsize,
+    shards: [Shard; SHARDS],
+}
+
+/// Sends are counted where their threads count, so that these do not wait for each other's caches. A send may end in
+/// another shard than it began in: only the sums mean something.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    begun: AtomicUsize,
+    left: AtomicUsize,
     ended: Tally,
+}
+
+const SHARDS: usize = 8;
+
+thread_local! {
+    /// Where this thread counts.
+    static PLACE: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Relaxed) % SHARDS
+    };
+}
+
+impl Generation {
+    fn shard(&self) -> &Shard {
+        let [first, ..] = &self.shards;
+        // Not found while the thread ends and its locals are gone.
+        let place = PLACE.try_with(|place| *place).unwrap_or_default();
+        self.shards.get(place).unwrap_or(first)
+    }
+
+    /// Never less than there are at some moment of the call: who left is counted first.
+    fn under_way(&self) -> usize {
+        let sum = |counter: fn(&Shard) -> &AtomicUsize| -> usize {
+            let counts = self.shards.iter().map(|shard| counter(shard).load(SeqCst));
+            counts.fold(0, usize::wrapping_add)
+        };
+        let left = sum(|shard| &shard.left);
+        sum(|shard| &shard.begun).wrapping_sub(left)
+    }
+
+    fn ended(&self) -> Outcomes {
+        let shards = self.shards.iter().map(|shard| shard.ended.snapshot());
+        shards.fold(Outcomes::default(), Outcomes::plus)
+    }
 }
 
 /// Sends with one outcome, mostly one, from their call to that outcome, which is counted when this is dropped, however
@@ -90,7 +133,7 @@ impl Drop for Visit<'_> {
         let dropped = self.pass.is_some().then_some(Outcome::Dropped);
         // Before the place is given back, so that whoever finds the gate empty finds all outcomes.
         if let Some(outcome) = self.outcome.or(dropped) {
-            self.generation.ended.count(outcome, self.sends);
+            self.generation.shard().ended.count(outcome, self.sends);
             if self.pass.is_some() && ledger.gate.is_closed() {
                 ledger.ended_after_close.count(outcome, self.sends);
             }
@@ -143,7 +186,7 @@ impl Ledger {
     /// Sends begin that will have one outcome.
     pub(crate) fn begin_many(&self, sends: usize) -> Visit<'_> {
         let (generation, _) = self.places();
-        generation.under_way.fetch_add(sends, SeqCst);
+        generation.shard().begun.fetch_add(sends, SeqCst);
         Visit {
             ledger: self,
             generation,
@@ -159,7 +202,7 @@ impl Ledger {
             if sends == 0 {
                 continue;
             }
-            generation.ended.count(outcome, sends);
+            generation.shard().ended.count(outcome, sends);
             if self.gate.is_closed() {
                 self.ended_after_close.count(outcome, sends);
             }
@@ -174,8 +217,8 @@ impl Ledger {
 
     fn leave(&self, generation: &Generation, sends: usize) {
         // Either the flush that begins now sees the generation empty, or this sees the flush.
-        let before = generation.under_way.fetch_sub(sends, SeqCst);
-        if before == sends && self.flushes.load(SeqCst) > 0 {
+        generation.shard().left.fetch_add(sends, SeqCst);
+        if self.flushes.load(SeqCst) > 0 && generation.under_way() == 0 {
             self.emptied.notify_waiters();
         }
     }
@@ -183,7 +226,7 @@ impl Ledger {
     /// How sends have ended.
     pub(crate) fn ended(&self) -> Outcomes {
         let [one, two] = &self.generations;
-        one.ended.snapshot().plus(two.ended.snapshot())
+        one.ended().plus(two.ended())
     }
 
     /// How sends have ended that were admitted when the gate was closed.
@@ -202,7 +245,7 @@ impl Ledger {
             Ok(ended) => (ended, 0),
             Err(_) => {
                 let under_way = self.generations.iter();
-                let under_way = under_way.map(|generation| generation.under_way.load(SeqCst));
+                let under_way = under_way.map(Generation::under_way);
                 (self.ended().minus(before), under_way.sum())
             }
         };
@@ -213,7 +256,7 @@ impl Ledger {
     async fn wait_for_generations(&self) -> Outcomes {
         // Another flush may be at it; what ends meanwhile is what both wait for.
         let [one, two] = &self.generations;
-        let before = [one.ended.snapshot(), two.ended.snapshot()];
+        let before = [one.ended(), two.ended()];
         let _turn = self.turn.lock().await;
         let (present, older) = self.places();
         let [present_before, older_before] = if std::ptr::eq(present, one) {
@@ -223,17 +266,17 @@ impl Ledger {
         };
         self.wait_until_empty(older).await;
         // Taken before the next sends begin there.
-        let older_ended = older.ended.snapshot().minus(older_before);
+        let older_ended = older.ended().minus(older_before);
         self.generation.fetch_add(1, SeqCst);
         self.wait_until_empty(present).await;
-        let present_ended = present.ended.snapshot().minus(present_before);
+        let present_ended = present.ended().minus(present_before);
         present_ended.plus(older_ended)
     }
 
     async fn wait_until_empty(&self, generation: &Generation) {
         loop {
             let emptied = self.emptied.notified();
-            if generation.under_way.load(SeqCst) == 0 {
+            if generation.under_way() == 0 {
                 return;
             }
             emptied.await;

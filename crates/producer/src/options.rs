@@ -37,8 +37,13 @@ pub(crate) enum Target {
 impl SendOptions {
     /// The producer's settings as they are.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            timeout: None,
+            target: Target::Strategy,
+            is_immediate: false,
+            is_oneway: false,
+        }
     }
 
     /// The budget of the whole send, instead of `send_msg_timeout`.

@@ -51,19 +51,25 @@ impl Core {
         let call = Call::new(self, message, options);
         let joins = if joins { call.may_join() } else { None };
         let (admitted, _alone) = match joins {
-            None => (call.admit().await?, None),
+            None => match call.admit_now() {
+                Some(admitted) => (admitted, None),
+                // Rare, so boxed: the future of a send should be small.
+                None => (Box::pin(call.admit()).await?, None),
+            },
             Some(wait) => match self.gather(call, wait).await {
                 Gathered::Alone(admitted, alone) => (admitted, Some(alone)),
                 Gathered::Ended(result) => return result,
             },
         };
-        let packed = match call.pack().await {
-            Ok(packed) => packed,
-            Err(cause) => return Err(call.unpacked(admitted, cause)),
+        let (packed, admitted) = if call.is_packed() {
+            Box::pin(call.pack(admitted)).await?
+        } else {
+            (None, admitted)
         };
+        let at = packed.is_none().then_some(admitted.at);
         let (pledge, stamp, bound) = admitted.split();
         let parcel = call.parcel(packed.as_deref(), &stamp);
-        let mut delivery = Delivery::<TwoWay>::new(call.errand(), parcel, bound);
+        let mut delivery = Delivery::<TwoWay>::new(call.errand(), parcel, bound).ready_at(at);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
             Ok(delivered) => Ok(call.receipt(stamp, delivered)),
             Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
@@ -82,14 +88,20 @@ impl Core {
         options: &SendOptions,
     ) -> Result<MessageId, SendError> {
         let call = Call::new(self, message, options);
-        let admitted = call.admit().await?;
-        let packed = match call.pack().await {
-            Ok(packed) => packed,
-            Err(cause) => return Err(call.unpacked(admitted, cause)),
+        let admitted = match call.admit_now() {
+            Some(admitted) => admitted,
+            // Rare, so boxed: the future of a send should be small.
+            None => Box::pin(call.admit()).await?,
         };
+        let (packed, admitted) = if call.is_packed() {
+            Box::pin(call.pack(admitted)).await?
+        } else {
+            (None, admitted)
+        };
+        let at = packed.is_none().then_some(admitted.at);
         let (pledge, stamp, bound) = admitted.split();
         let parcel = call.parcel(packed.as_deref(), &stamp);
-        let mut delivery = Delivery::<OneWay>::new(call.errand(), parcel, bound);
+        let mut delivery = Delivery::<OneWay>::new(call.errand(), parcel, bound).ready_at(at);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
             Ok(delivered) => Ok(call.written(stamp, &delivered)),
             Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
@@ -203,16 +215,18 @@ impl<'a> Call<'a> {
             answer,
             attempt,
             earlier_attempts,
+            at,
         } = delivered;
         self.core.count_retries(earlier_attempts.len());
-        let latency = self.began.elapsed();
-        let mut queue = routing.queue().clone();
-        if queue.queue_id() != answer.queue_id {
-            // A static topic's queue has another number at the broker that stores it.
-            let broker = Arc::clone(queue.broker_name());
-            queue = MessageQueue::new(Arc::clone(queue.topic()), broker, answer.queue_id);
-        }
+        let latency = if earlier_attempts.is_empty() {
+            attempt.began_after + attempt.elapsed
+        } else {
+            at.duration_since(self.began)
+        };
+        let queue = routing.queue();
+        let other_queue = other_queue(queue, answer.queue_id);
         if self.core.config.debug_enabled {
+            let queue = other_queue.as_deref().unwrap_or(queue);
             debug!(
                 message_id = %stamp.id, queue = %queue, offset = answer.queue_offset,
                 status = %answer.status, ?latency, "message stored"
@@ -222,7 +236,7 @@ impl<'a> Call<'a> {
             status: answer.status,
             message_id: stamp.id,
             born_timestamp: stamp.born,
-            queue,
+            other_queue,
             queue_offset: answer.queue_offset,
             offset_message_id: answer.offset_message_id,
             transaction_id: answer.transaction_id,
@@ -260,4 +274,13 @@ impl<'a> Call<'a> {
         }
         error
     }
+}
+
+/// The queue that a broker named, if it is another than the one it was sent to: a static topic's queue has another
+/// number at the broker that stores it.
+fn other_queue(queue: &MessageQueue, named: i32) -> Option<Box<MessageQueue>> {
+    (queue.queue_id() != named).then(|| {
+        let (topic, broker) = (Arc::clone(queue.topic()), Arc::clone(queue.broker_name()));
+        Box::new(MessageQueue::new(topic, broker, named))
+    })
 }

@@ -120,9 +120,9 @@ impl Producer {
     /// Dropped before its first poll, or while it waits for a place, nothing is sent. Dropped
     /// later, the message may be stored, and nobody learns of it.
     pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
-        self.core
-            .send(&message, &SendOptions::default(), true)
-            .await
+        // Not made anew, so that no future has to keep it.
+        static AS_SET: SendOptions = SendOptions::new();
+        self.core.send(&message, &AS_SET, true).await
     }
 
     /// Sends a message with options of its own: timeout, queue, or selector.

@@ -1,12 +1,12 @@
 //! What a broker acknowledged.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
 use crate::config::routing::MessageQueue;
 use crate::config::routing::remoting::ResponseCode;
 use crate::config::routing::remoting::message::{MessageId, OffsetMessageId};
+use crate::config::routing::remoting::protocol::TransactionId;
 
 /// How safely a message is stored (Java: `SendStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,16 +51,34 @@ impl std::fmt::Display for SendStatus {
     }
 }
 
+/// A transaction id that a broker gave.
+#[derive(Debug, Clone)]
+pub(crate) enum GivenId {
+    /// As nearly all are: short enough to be kept in place.
+    Short(TransactionId),
+    Long(Box<str>),
+}
+
+impl GivenId {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Short(id) => id.as_str(),
+            Self::Long(id) => id,
+        }
+    }
+}
+
 /// A broker's word that it stored a message, and where (Java: `SendResult`).
 #[derive(Debug, Clone)]
 pub struct SendReceipt {
     pub(crate) status: SendStatus,
     pub(crate) message_id: MessageId,
     pub(crate) born_timestamp: i64,
-    pub(crate) queue: MessageQueue,
+    /// The queue that the broker named, if it is not the one that the message was sent to.
+    pub(crate) other_queue: Option<Box<MessageQueue>>,
     pub(crate) queue_offset: i64,
     pub(crate) offset_message_id: Option<OffsetMessageId>,
-    pub(crate) transaction_id: Option<Arc<str>>,
+    pub(crate) transaction_id: Option<GivenId>,
     pub(crate) latency: Duration,
     pub(crate) earlier_attempts: Vec<Attempt>,
     pub(crate) attempt: Attempt,
@@ -88,8 +106,11 @@ impl SendReceipt {
 
     /// Where the message is stored.
     #[must_use]
-    pub const fn queue(&self) -> &MessageQueue {
-        &self.queue
+    pub fn queue(&self) -> &MessageQueue {
+        match &self.other_queue {
+            Some(queue) => queue,
+            None => self.attempt.place.queue(),
+        }
     }
 
     /// The message's place in its queue.
@@ -108,7 +129,7 @@ impl SendReceipt {
     /// message id; 4.9 gives none.
     #[must_use]
     pub fn transaction_id(&self) -> Option<&str> {
-        self.transaction_id.as_deref()
+        self.transaction_id.as_ref().map(GivenId::as_str)
     }
 
     /// Time from the call of `send` to the receipt, waiting and failed attempts included.

@@ -167,6 +167,11 @@ impl<'a> RetryState<'a> {
         self.is_stored
     }
 
+    /// Whether no attempt was begun yet.
+    pub(crate) const fn is_first(&self) -> bool {
+        self.is_first
+    }
+
     /// Whether another attempt is allowed and worth beginning.
     pub(crate) fn may_try(&self, now: Instant) -> bool {
         let worthwhile = if self.is_first {

@@ -37,7 +37,7 @@ pub use self::{
         BrokerCondition, BrokerHealth, BrokerHealthInfo, BrokerRegistry, BrokerState, HealthCause,
         HealthEvent, HealthEvents, HealthEventsError, Incident, IncidentId,
     },
-    load::Occupancy,
+    load::{Occupancy, Occupied},
     mapping::{CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry},
     name_server::{
         AddressProblem, AttemptCause, DiscoveryError, DiscoveryStatus, NameServerAddresses,
@@ -45,7 +45,7 @@ pub use self::{
         ParseAddressesError, RouteAnswer, RouteProgress, RouteQuestion, RouteSource,
     },
     options::{BrokerAvoidance, HealthOptions, KeyedFailover, RoutingOptions, TopicCreation},
-    queue::MessageQueue,
+    queue::{MessageQueue, QueuePlace},
     route::{
         ExcludedQueues, ExclusionReason, QueueTarget, RouteInfo, RouteKind, RouteOrigin,
         RoutedQueue,

@@ -306,6 +306,31 @@ fn halved(value: u64, elapsed: u64) -> u64 {
     value - u64::try_from(lost).unwrap_or(value)
 }
 
+/// As [`Occupancy`], of a broker that lives longer by itself.
+#[derive(Debug)]
+#[must_use = "dropping it gives the places back at once"]
+pub struct Occupied<'a> {
+    health: &'a BrokerHealth,
+    /// As [`Held`] has it.
+    taken: u64,
+}
+
+impl<'a> Occupied<'a> {
+    pub(crate) fn new(health: &'a BrokerHealth, sends: usize, bytes: usize, at: u64) -> Self {
+        let taken = Held::of(sends, bytes);
+        if health.load().enter(taken) {
+            health.load().began(at);
+        }
+        Self { health, taken }
+    }
+}
+
+impl Drop for Occupied<'_> {
+    fn drop(&mut self) {
+        self.health.load().leave(self.taken);
+    }
+}
+
 /// Places among what is under way at a broker. Dropping it gives them back.
 #[must_use = "dropping it gives the place back at once"]
 pub struct Occupancy {

@@ -1,6 +1,11 @@
 //! One queue of a topic.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
+
+use rocketmq_producer_remoting::protocol::PreparedSend;
 
 /// A queue: topic, broker and number.
 ///
@@ -61,5 +66,50 @@ impl fmt::Debug for MessageQueue {
 impl fmt::Display for MessageQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", self.topic, self.broker_name, self.queue_id)
+    }
+}
+
+/// A queue together with the broker that serves it, as names: what notes about a send
+/// keep, behind one shared pointer, without keeping the broker itself.
+#[derive(Debug)]
+pub struct QueuePlace {
+    queue: MessageQueue,
+    broker: Arc<str>,
+    address: Arc<str>,
+    prepared: OnceLock<PreparedSend>,
+}
+
+impl QueuePlace {
+    pub(crate) fn new(queue: MessageQueue, broker: Arc<str>, address: Arc<str>) -> Self {
+        Self {
+            queue,
+            broker,
+            address,
+            prepared: OnceLock::new(),
+        }
+    }
+
+    /// The queue.
+    #[must_use]
+    pub fn queue(&self) -> &MessageQueue {
+        &self.queue
+    }
+
+    /// The name of the broker that serves it. For a static topic it is another than the
+    /// queue's.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<str> {
+        &self.broker
+    }
+
+    /// The address of the broker's master; empty if the queue has no broker.
+    #[must_use]
+    pub fn address(&self) -> &Arc<str> {
+        &self.address
+    }
+
+    /// What all sends of the owner to this queue have in common, encoded by the first.
+    pub fn prepared(&self, prepare: impl FnOnce() -> PreparedSend) -> &PreparedSend {
+        self.prepared.get_or_init(prepare)
     }
 }

@@ -13,7 +13,10 @@ use std::{
 use rocketmq_producer_remoting::protocol::{Permission, TopicRouteData};
 use tokio::time::Instant;
 
-use crate::{broker::Broker, queue::MessageQueue};
+use crate::{
+    broker::Broker,
+    queue::{MessageQueue, QueuePlace},
+};
 
 pub(crate) mod merge;
 mod queue_list;
@@ -21,7 +24,7 @@ mod queue_list;
 /// A queue of the key ring and where messages for it go.
 #[derive(Clone, Debug)]
 pub struct RoutedQueue {
-    queue: MessageQueue,
+    place: Arc<QueuePlace>,
     target: QueueTarget,
     /// Place of its broker's group in the route; meaningful where there is a broker.
     group: usize,
@@ -49,8 +52,14 @@ impl RoutedQueue {
     /// A queue with its target, for tests of selectors.
     #[must_use]
     pub fn new(queue: MessageQueue, target: QueueTarget) -> Self {
+        let (broker, address) = match &target {
+            QueueTarget::Listed(broker) | QueueTarget::Vanished { broker, .. } => {
+                (Arc::clone(broker.name()), Arc::clone(broker.address()))
+            }
+            QueueTarget::Unavailable(_) => (Arc::clone(queue.broker_name()), Arc::default()),
+        };
         Self {
-            queue,
+            place: Arc::new(QueuePlace::new(queue, broker, address)),
             target,
             group: 0,
         }
@@ -59,7 +68,13 @@ impl RoutedQueue {
     /// The queue.
     #[must_use]
     pub fn queue(&self) -> &MessageQueue {
-        &self.queue
+        self.place.queue()
+    }
+
+    /// The queue and its broker as names.
+    #[must_use]
+    pub fn place(&self) -> &Arc<QueuePlace> {
+        &self.place
     }
 
     /// Where messages for it go.
@@ -292,6 +307,12 @@ impl RouteInfo {
         self.groups.iter().map(|group| &group.broker)
     }
 
+    /// The brokers that the present route names.
+    pub fn usable_brokers(&self) -> impl Iterator<Item = &Arc<Broker>> {
+        let listed = self.groups.iter().filter(|group| !group.vanished);
+        listed.map(|group| &group.broker)
+    }
+
     /// What the name server mentions and routing cannot use, with the reasons.
     #[must_use]
     pub fn excluded(&self) -> &Arc<[ExcludedQueues]> {
@@ -307,7 +328,7 @@ impl RouteInfo {
     /// The place of a queue in the ring.
     #[must_use]
     pub fn position(&self, queue: &MessageQueue) -> Option<usize> {
-        self.ring.iter().position(|routed| routed.queue == *queue)
+        self.ring.iter().position(|routed| routed.queue() == queue)
     }
 
     pub(crate) fn groups(&self) -> &[BrokerGroup] {
@@ -334,7 +355,7 @@ impl RouteInfo {
                 ) => Arc::ptr_eq(broker, other) && since == other_since,
                 _ => false,
             };
-            same_target && one.queue == other.queue
+            same_target && one.queue() == other.queue()
         };
         self.kind == other.kind
             && self.origin == other.origin

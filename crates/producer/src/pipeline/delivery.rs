@@ -17,7 +17,7 @@ use crate::blame::incident;
 use crate::config::routing::Routing;
 use crate::config::routing::remoting::Delivery as Certainty;
 use crate::config::routing::remoting::message::MessageId;
-use crate::config::routing::remoting::protocol::SendMessageRequestHeader;
+use crate::config::routing::remoting::protocol::{PreparedSend, SendMessageRequestHeader};
 use crate::core::Core;
 use crate::error::SendFailure;
 use crate::lanes::Turn;
@@ -34,6 +34,8 @@ pub(super) struct Delivery<'a, X> {
     /// Whether that place is kept between attempts.
     is_bound: bool,
     attempts: Vec<Attempt>,
+    /// When it was ready to go, if that was a moment ago.
+    ready: Option<Instant>,
     exchange: PhantomData<X>,
 }
 
@@ -43,6 +45,8 @@ pub(super) struct Delivered<A> {
     pub(super) answer: A,
     pub(super) attempt: Attempt,
     pub(super) earlier_attempts: Vec<Attempt>,
+    /// When the answer came.
+    pub(super) at: Instant,
 }
 
 /// A success whose answer promises less than was asked for.
@@ -67,8 +71,15 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             bound,
             held: None,
             attempts: Vec::new(),
+            ready: None,
             exchange: PhantomData,
         }
+    }
+
+    /// Takes over when the parcel was ready, if that is known and was a moment ago: it saves a look at the clock.
+    pub(super) const fn ready_at(mut self, at: Option<Instant>) -> Self {
+        self.ready = at;
+        self
     }
 
     /// Attempts until the message is delivered; else why not, and what was tried. `turn` learns before each await
@@ -79,11 +90,12 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     ) -> Result<Delivered<X::Answer>, (SendFailure, Vec<Attempt>)> {
         let mut cause = SendFailure::Deadline;
         match self.attempt_all(turn, &mut cause).await {
-            Some((routing, answer, attempt)) => Ok(Delivered {
+            Some((routing, answer, attempt, at)) => Ok(Delivered {
                 routing,
                 answer,
                 attempt,
                 earlier_attempts: std::mem::take(&mut self.attempts),
+                at,
             }),
             None => Err((cause, std::mem::take(&mut self.attempts))),
         }
@@ -94,8 +106,9 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         &mut self,
         turn: Option<&Turn<'_>>,
         cause: &mut SendFailure,
-    ) -> Option<(Routing, X::Answer, Attempt)> {
+    ) -> Option<(Routing, X::Answer, Attempt, Instant)> {
         let core = self.errand.core;
+        let mut now = self.ready.unwrap_or_else(Instant::now);
         let mut places = match self.bound.take() {
             Some(bound) => {
                 // Unboxed here, and not before the await of the other arm, in whose future it would lie.
@@ -103,12 +116,19 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 self.held = Some(held);
                 places
             }
-            None => match Places::find(self.errand).await {
-                Ok(places) => places,
-                Err(failure) => {
-                    *cause = failure;
-                    return None;
-                }
+            None => match Places::ready(self.errand, now) {
+                Some(places) => places,
+                // Rare, so boxed: the future of a send should be small.
+                None => match Box::pin(Places::find(self.errand)).await {
+                    Ok(places) => {
+                        now = Instant::now();
+                        places
+                    }
+                    Err(failure) => {
+                        *cause = failure;
+                        return None;
+                    }
+                },
             },
         };
         let rules = &core.retry_rules;
@@ -119,8 +139,16 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         let mut returned = false;
         // Kept while a better one is tried for; boxed, since it is rare and futures should be small.
         let mut weaker: Option<Box<Weaker<X::Answer>>> = None;
-        while retry.may_try(Instant::now()) {
-            let (mut routing, elsewhere) = match places.next(&mut retry, returned).await {
+        while retry.may_try(now) {
+            let step = match places.next_now(&retry, now) {
+                Ok(go) => Ok(go),
+                Err(decided) => {
+                    let step = Box::pin(places.next(&mut retry, returned, decided)).await;
+                    now = Instant::now();
+                    step
+                }
+            };
+            let (mut routing, elsewhere) = match step {
                 Ok(Step::Go { routing, elsewhere }) => (routing, elsewhere),
                 Ok(Step::Await(routing)) => {
                     let began = Instant::now();
@@ -128,12 +156,13 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                     match waiting.await {
                         Ok(back) => {
                             returned = back == Return::Broker;
+                            now = Instant::now();
                             continue;
                         }
                         Err(failure) => {
                             if matches!(failure, SendFailure::BrokerAway { .. }) {
-                                let mut attempt = self.note(&routing, began);
-                                attempt.failure = Some(failure.clone());
+                                let mut attempt = self.note(&routing, began, Instant::now());
+                                attempt.failure = Some(Box::new(failure.clone()));
                                 self.attempts.push(attempt);
                             }
                             *cause = failure;
@@ -151,12 +180,12 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 }
             };
             returned = false;
-            let mut began = Instant::now();
+            let mut began = now;
             let until = retry.begin_attempt(began, elsewhere);
-            self.occupy(&routing);
-            let mut time = until.duration_since(began);
+            let mut time = None;
             let result;
             if elsewhere && turn.is_none() && retry.may_hedge() {
+                self.occupy(&routing);
                 let hedged = self.hedged(&mut places, &retry, routing.clone(), until);
                 let Hedged { decisive, other } = Box::pin(hedged).await;
                 if let Some(other) = other {
@@ -165,16 +194,21 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                     retry.begin_attempt(other.began, false);
                     // What follows is up to the other attempt; this one's broker is not tried again.
                     let _ = retry.failed(other.routing.broker().name(), &other.outcome);
-                    let mut attempt = self.note(&other.routing, other.began);
-                    attempt.failure = Some(other.outcome);
+                    let mut attempt = self.note(&other.routing, other.began, Instant::now());
+                    attempt.failure = Some(Box::new(other.outcome));
                     self.attempts.push(attempt);
                 }
                 result = decisive.outcome;
-                (routing, began, time) = (decisive.routing, decisive.began, decisive.time);
+                (routing, began, time) = (decisive.routing, decisive.began, Some(decisive.time));
+            } else if self.is_bound {
+                self.occupy(&routing);
+                result = self.attempt(&routing, turn, until).await;
             } else {
+                let _occupied = routing.occupied(self.errand.sends, self.errand.bytes);
                 result = self.attempt(&routing, turn, until).await;
             }
-            let mut attempt = self.note(&routing, began);
+            now = Instant::now();
+            let mut attempt = self.note(&routing, began, now);
             if !self.is_bound {
                 self.held = None;
             }
@@ -182,11 +216,10 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 Ok(answer) => {
                     if X::PROVES_HEALTH {
                         let latency = Some(attempt.elapsed);
-                        core.router
-                            .report_routing_result(&routing, latency, Instant::now());
+                        core.router.report_routing_result(&routing, latency, now);
                     }
                     if X::is_whole(&answer) || !rules.betters_receipts() {
-                        return Some((routing, answer, attempt));
+                        return Some((routing, answer, attempt, now));
                     }
                     retry.stored(routing.broker().name());
                     weaker = Some(Box::new(Weaker {
@@ -199,8 +232,9 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 }
                 Err(failure) => failure,
             };
+            let time = time.unwrap_or_else(|| until.duration_since(began));
             self.blame(&routing, &failure, time);
-            attempt.failure = Some(failure.clone());
+            attempt.failure = Some(Box::new(failure.clone()));
             self.attempts.push(attempt);
             in_doubt |= failure.delivery() == Certainty::Unknown;
             if let Some(turn) = turn {
@@ -213,15 +247,16 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                     *cause = SendFailure::Shutdown;
                     break;
                 }
-                Next::Again { refresh: true } => places.renew().await,
+                Next::Again { refresh: true } => Box::pin(places.renew()).await,
                 Next::Again { refresh: false } => places.hint(&routing),
                 Next::GiveUp => break,
             }
+            now = Instant::now();
         }
         let weaker = *weaker?;
         // It is the one that brought the receipt after all.
         let attempt = self.attempts.remove(weaker.attempt);
-        Some((weaker.routing, weaker.answer, attempt))
+        Some((weaker.routing, weaker.answer, attempt, Instant::now()))
     }
 
     pub(super) const fn core(&self) -> &'a Core {
@@ -254,21 +289,31 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     ) -> Result<X::Answer, SendFailure> {
         let Errand { core, topic, .. } = self.errand;
         let parcel = &self.parcel;
-        let connection = routing.broker().endpoint().connection(until).await;
-        let connection = connection.map_err(SendFailure::Connect)?;
+        let endpoint = routing.broker().endpoint();
+        let connection = match endpoint.current() {
+            Some(connection) => connection,
+            // Rare, so boxed: the future of a send should be small.
+            None => match Box::pin(endpoint.connection(until)).await {
+                Ok(connection) => connection,
+                Err(error) => return Err(SendFailure::Connect(error)),
+            },
+        };
         let queue_id = routing.queue().queue_id();
         let mut header = SendMessageRequestHeader::new(&core.group, topic, queue_id, parcel.born);
-        header.code = parcel.code;
-        header.batch = parcel.is_batch;
         // The setting is bounded to 65 535.
         let queues = i32::try_from(core.config.default_topic_queue_nums);
         header.default_topic_queue_nums = queues.unwrap_or(i32::MAX);
+        // A static topic's queue bears a name of its own; the broker answers to its real one.
+        header.broker_name = Some(routing.broker().name());
+        // A producer sends to a queue with one group and one set of settings.
+        let prepared = routing.place().prepared(|| PreparedSend::new(&header));
+        header.prepared = Some(prepared);
+        header.code = parcel.code;
+        header.batch = parcel.is_batch;
         header.sys_flag = parcel.sys_flag;
         header.flag = parcel.flag;
         header.properties = parcel.properties;
         header.unique_key = parcel.id.map(MessageId::as_str);
-        // A static topic's queue bears a name of its own; the broker answers to its real one.
-        header.broker_name = Some(routing.broker().name());
         if let Some(turn) = turn {
             // From here on bytes may leave, also if the caller drops the send.
             turn.set_doubt(true);
@@ -276,13 +321,11 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         X::exchange(&connection, &header, parcel.body, until).await
     }
 
-    fn note(&self, routing: &Routing, began: Instant) -> Attempt {
+    fn note(&self, routing: &Routing, began: Instant, ended: Instant) -> Attempt {
         Attempt {
-            broker: Arc::clone(routing.broker().name()),
-            address: Arc::clone(routing.address()),
-            queue_id: routing.queue().queue_id(),
-            began_after: began.duration_since(self.errand.began),
-            elapsed: began.elapsed(),
+            place: Arc::clone(routing.place()),
+            began_after: since(self.errand.began, began),
+            elapsed: ended.duration_since(began),
             failure: None,
         }
     }
@@ -301,5 +344,14 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 Instant::now(),
             );
         }
+    }
+}
+
+/// The time between two moments, which mostly are the same one.
+fn since(earlier: Instant, later: Instant) -> Duration {
+    if earlier == later {
+        Duration::ZERO
+    } else {
+        later.duration_since(earlier)
     }
 }

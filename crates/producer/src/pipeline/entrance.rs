@@ -29,6 +29,8 @@ pub(super) struct Admitted<'a> {
     pub(super) turn: Option<Turn<'a>>,
     /// Boxed, since most messages are bound to nothing and futures should be small.
     pub(super) bound: Option<Box<Bound<'a>>>,
+    /// When it was taken.
+    pub(super) at: Instant,
 }
 
 impl<'a> Admitted<'a> {
@@ -39,6 +41,7 @@ impl<'a> Admitted<'a> {
             stamp,
             turn,
             bound,
+            at: _,
         } = self;
         (Pledge { visit, turn }, stamp, bound)
     }
@@ -71,6 +74,25 @@ impl Held {
 }
 
 impl<'a> Call<'a> {
+    /// As [`admit`](Self::admit), if nothing is in the way: mostly so.
+    pub(super) fn admit_now(self) -> Option<Admitted<'a>> {
+        let core = self.core;
+        let waits =
+            self.pace().is_some() || core.lanes.ordered() != Ordered::None || self.is_bound();
+        if waits || self.check().is_err() {
+            return None;
+        }
+        let mut visit = core.ledger.begin();
+        visit.try_enter(self.bytes()).ok()?;
+        Some(Admitted {
+            visit,
+            stamp: core.stamp(),
+            turn: None,
+            bound: None,
+            at: self.began,
+        })
+    }
+
     /// Checks the message, waits until it is its turn and there is room for it, and stamps it.
     pub(super) async fn admit(self) -> Result<Admitted<'a>, SendError> {
         let core = self.core;
@@ -85,6 +107,7 @@ impl<'a> Call<'a> {
                 stamp: core.stamp(),
                 turn,
                 bound,
+                at: Instant::now(),
             }),
             Err(cause) => {
                 let error = self.error(None, cause, Vec::new());

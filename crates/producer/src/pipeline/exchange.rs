@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use crate::config::routing::remoting::message::OffsetMessageId;
 use crate::config::routing::remoting::protocol::{
-    SendMessageRequestHeader, SendMessageResponseHeader,
+    SendMessageRequestHeader, SendMessageResponseHeader, StoredMessage,
 };
 use crate::config::routing::remoting::{
     Connection, Response, ResponseClass, ResponseCode, SendAnswer,
 };
 use crate::error::SendFailure;
-use crate::receipt::SendStatus;
+use crate::receipt::{GivenId, SendStatus};
 
 /// A way of sending: with or without an answer.
 pub(super) trait Exchange: Send + Sync {
@@ -51,7 +51,36 @@ pub(super) struct Stored {
     pub(super) queue_id: i32,
     pub(super) queue_offset: i64,
     pub(super) offset_message_id: Option<OffsetMessageId>,
-    pub(super) transaction_id: Option<Arc<str>>,
+    pub(super) transaction_id: Option<GivenId>,
+}
+
+impl Stored {
+    /// What a plain receipt says.
+    fn plain(stored: &StoredMessage) -> Self {
+        Self {
+            status: SendStatus::of(stored.code),
+            queue_id: stored.queue_id,
+            queue_offset: stored.queue_offset,
+            offset_message_id: stored.offset_message_id,
+            transaction_id: stored.transaction_id.map(GivenId::Short),
+        }
+    }
+
+    /// What any other answer says.
+    #[cold]
+    fn read(response: &Response, connection: &Connection) -> Result<Self, SendFailure> {
+        let code = receipt_code(response)?;
+        let answer = read(connection, response)?;
+        let transaction = answer.transaction_id.as_deref();
+        Ok(Self {
+            status: SendStatus::of(code),
+            queue_id: answer.queue_id,
+            queue_offset: answer.queue_offset,
+            // A proxy may give an id of another form; the receipt is good without it.
+            offset_message_id: answer.msg_id.as_deref().and_then(|id| id.parse().ok()),
+            transaction_id: transaction.map(|id| GivenId::Long(Box::from(id))),
+        })
+    }
 }
 
 impl Exchange for TwoWay {
@@ -68,29 +97,10 @@ impl Exchange for TwoWay {
         until: Instant,
     ) -> Result<Stored, SendFailure> {
         let answer = connection.send(header, body, until).await;
-        let response = match answer.map_err(SendFailure::Request)? {
-            SendAnswer::Stored(stored) => {
-                let transaction = stored.transaction_id.as_ref();
-                return Ok(Stored {
-                    status: SendStatus::of(stored.code),
-                    queue_id: stored.queue_id,
-                    queue_offset: stored.queue_offset,
-                    offset_message_id: stored.offset_message_id,
-                    transaction_id: transaction.map(|id| Arc::from(id.as_str())),
-                });
-            }
-            SendAnswer::Other(response) => response,
-        };
-        let code = receipt_code(&response)?;
-        let answer = read(connection, &response)?;
-        Ok(Stored {
-            status: SendStatus::of(code),
-            queue_id: answer.queue_id,
-            queue_offset: answer.queue_offset,
-            // A proxy may give an id of another form; the receipt is good without it.
-            offset_message_id: answer.msg_id.as_deref().and_then(|id| id.parse().ok()),
-            transaction_id: answer.transaction_id.as_deref().map(Arc::from),
-        })
+        match answer.map_err(SendFailure::Request)? {
+            SendAnswer::Stored(stored) => Ok(Stored::plain(&stored)),
+            SendAnswer::Other(response) => Stored::read(&response, connection),
+        }
     }
 
     fn is_whole(answer: &Stored) -> bool {
@@ -110,7 +120,7 @@ pub(super) struct StoredBatch {
     pub(super) queue_offset: i64,
     /// One for each message, unless the broker names another number of them.
     pub(super) offset_message_ids: Vec<OffsetMessageId>,
-    pub(super) transaction_id: Option<Arc<str>>,
+    pub(super) transaction_id: Option<GivenId>,
 }
 
 impl Exchange for Joined {
@@ -135,7 +145,8 @@ impl Exchange for Joined {
             queue_id: answer.queue_id,
             queue_offset: answer.queue_offset,
             offset_message_ids: ids.map_while(|id| id.parse().ok()).collect(),
-            transaction_id: answer.transaction_id.as_deref().map(Arc::from),
+            transaction_id: (answer.transaction_id.as_deref())
+                .map(|id| GivenId::Long(Box::from(id))),
         })
     }
 

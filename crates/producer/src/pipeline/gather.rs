@@ -18,6 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::time::Instant;
 
 use self::batch::Entrant;
 use self::lane::{Entry, Lane};
@@ -226,6 +227,7 @@ impl Core {
             stamp,
             turn: None,
             bound: None,
+            at: Instant::now(),
         };
         if let Some(found) = found {
             let (mut places, routing) = *found;

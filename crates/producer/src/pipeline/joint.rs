@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::delivery::{Delivered, Delivery};
 use super::exchange::{Joined, StoredBatch};
+use super::other_queue;
 use super::parcel::{Errand, Parcel, Stamp};
 use crate::attempt::Attempt;
 use crate::config::routing::MessageQueue;
@@ -45,7 +46,8 @@ pub(super) enum JointOutcome {
 /// Where the messages of one request are.
 #[derive(Debug)]
 pub(super) struct StoredJointly {
-    queue: MessageQueue,
+    /// The queue that the broker named, if it is not the one that they were sent to.
+    other_queue: Option<Box<MessageQueue>>,
     answer: StoredBatch,
     attempt: Attempt,
     earlier_attempts: Vec<Attempt>,
@@ -144,7 +146,9 @@ impl JointOutcome {
                     status,
                     ..
                 } = stored.answer;
-                debug!(messages, queue = %stored.queue, offset = queue_offset, %status, "messages stored");
+                let queue = stored.other_queue.as_deref();
+                let queue = queue.unwrap_or_else(|| stored.attempt.place.queue());
+                debug!(messages, %queue, offset = queue_offset, %status, "messages stored");
             }
             Self::Failed { cause, .. } => {
                 debug!(
@@ -164,19 +168,14 @@ impl StoredJointly {
             answer,
             attempt,
             earlier_attempts,
+            at,
         } = delivered;
-        let mut queue = routing.queue().clone();
-        if queue.queue_id() != answer.queue_id {
-            // A static topic's queue has another number at the broker that stores it.
-            let broker = Arc::clone(queue.broker_name());
-            queue = MessageQueue::new(Arc::clone(queue.topic()), broker, answer.queue_id);
-        }
         Self {
-            queue,
+            other_queue: other_queue(routing.queue(), answer.queue_id),
             answer,
             attempt,
             earlier_attempts,
-            ended: Instant::now(),
+            ended: at,
         }
     }
 
@@ -187,7 +186,7 @@ impl StoredJointly {
             status: answer.status,
             message_id: stamp.id,
             born_timestamp: stamp.born,
-            queue: self.queue.clone(),
+            other_queue: self.other_queue.clone(),
             queue_offset: answer.queue_offset.saturating_add(offset),
             offset_message_id: answer.offset_message_ids.get(index).copied(),
             transaction_id: answer.transaction_id.clone(),

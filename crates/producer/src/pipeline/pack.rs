@@ -10,22 +10,29 @@ use crate::error::{SendError, SendFailure};
 use crate::outcome::Outcome;
 
 impl<'a> Call<'a> {
-    /// Compresses the body if it is to be.
-    pub(super) async fn pack(self) -> Result<Option<Box<Packed>>, Box<SendFailure>> {
+    /// The message that was taken, with its body compressed if it is to be.
+    pub(super) async fn pack(
+        self,
+        admitted: Admitted<'a>,
+    ) -> Result<(Option<Box<Packed>>, Admitted<'a>), SendError> {
         let Some(compressor) = self.core.compression.rule_for(self.message.body().len()) else {
-            return Ok(None);
+            return Ok((None, admitted));
         };
-        // Boxed, since most messages are small and so should be the future of a send.
-        Box::pin(self.pack_with(compressor)).await
+        match self.pack_with(compressor).await {
+            Ok(packed) => Ok((packed, admitted)),
+            Err(cause) => {
+                let (pledge, stamp, _) = admitted.split();
+                let error = self.failed(stamp, *cause, Vec::new());
+                pledge.end(Outcome::Failed(error.delivery()));
+                Err(error)
+            }
+        }
     }
 
-    /// The error of a message that was taken, and then could not go.
-    #[expect(clippy::boxed_local, reason = "as `pack` returns it")]
-    pub(super) fn unpacked(self, admitted: Admitted<'a>, cause: Box<SendFailure>) -> SendError {
-        let (pledge, stamp, _) = admitted.split();
-        let error = self.failed(stamp, *cause, Vec::new());
-        pledge.end(Outcome::Failed(error.delivery()));
-        error
+    /// Whether the body is to be compressed.
+    pub(super) fn is_packed(self) -> bool {
+        let rule = self.core.compression.rule_for(self.message.body().len());
+        rule.is_some()
     }
 
     async fn pack_with(

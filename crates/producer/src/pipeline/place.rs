@@ -21,7 +21,7 @@ pub(super) struct Places<'a> {
     errand: Errand<'a>,
     entry: Arc<TopicEntry>,
     /// What a selector chose. It is asked once, so that a retry does not move the message.
-    selected: Option<MessageQueue>,
+    selected: Option<Box<MessageQueue>>,
     /// Whether the route was fetched anew because it lacks the given queue.
     looked_again: bool,
 }
@@ -59,9 +59,44 @@ impl<'a> Places<'a> {
         })
     }
 
+    /// As [`find`](Self::find), if the route is at hand.
+    pub(super) fn ready(errand: Errand<'a>, now: Instant) -> Option<Self> {
+        let mapping = errand.core.router.mapping();
+        Some(Self {
+            entry: mapping.ready(errand.topic, now)?,
+            errand,
+            selected: None,
+            looked_again: false,
+        })
+    }
+
     /// Where the first attempt goes.
     pub(super) async fn first(&mut self) -> Result<Routing, SendFailure> {
-        self.choose(&[]).await
+        self.choose(&[], None).await
+    }
+
+    /// What [`next`](Self::next) mostly finds, without an await: the first attempt, at a broker that can be reached.
+    ///
+    /// # Errors
+    /// If it is not so simple, the decision for [`next`](Self::next) to go on with, if there is one.
+    pub(super) fn next_now(
+        &mut self,
+        retry: &RetryState<'_>,
+        now: Instant,
+    ) -> Result<Step, Option<Result<Routing, SendFailure>>> {
+        if !retry.is_first() {
+            return Err(None);
+        }
+        match self.decide_now(&[], now) {
+            Some(Ok(routing)) => {
+                if routing.broker().endpoint().connectivity() != Connectivity::Live {
+                    return Err(Some(Ok(routing)));
+                }
+                let elsewhere = self.is_elsewhere(&routing, &[]);
+                Ok(Step::Go { routing, elsewhere })
+            }
+            decided => Err(decided),
+        }
     }
 
     /// A place at another broker that is in order, for an attempt beside one at `routing`.
@@ -72,24 +107,25 @@ impl<'a> Places<'a> {
     ) -> Option<Routing> {
         let mut avoid = tried.to_vec();
         avoid.push(Arc::clone(routing.broker().name()));
-        let other = self.choose(&avoid).await.ok()?;
+        let other = self.choose(&avoid, None).await.ok()?;
         let broker = other.broker();
         (!avoid.contains(broker.name()) && !is_out(broker)).then_some(other)
     }
 
     /// Keeps to the queue of `routing` from now on.
     pub(super) fn pin(&mut self, routing: &Routing) {
-        self.selected = Some(routing.queue().clone());
+        self.selected = Some(Box::new(routing.queue().clone()));
     }
 
     /// What to do next: an attempt, after a pause if that broker failed before, or waiting for a broker's return. With
-    /// `returned` one was waited for, and it came.
+    /// `returned` one was waited for, and it came. The first choice may be `decided` already.
     pub(super) async fn next(
         &mut self,
         retry: &mut RetryState<'_>,
         returned: bool,
+        decided: Option<Result<Routing, SendFailure>>,
     ) -> Result<Step, SendFailure> {
-        let mut routing = self.choose(retry.tried()).await?;
+        let mut routing = self.choose(retry.tried(), decided).await?;
         let was_tried = retry.tried().contains(routing.broker().name());
         if was_tried {
             // All were tried; some of them may do better in a moment, those that can be reached first.
@@ -98,7 +134,7 @@ impl<'a> Places<'a> {
                 avoid.extend(self.out(&routing));
             }
             if !avoid.is_empty() {
-                routing = self.choose(&avoid).await?;
+                routing = self.choose(&avoid, None).await?;
             }
         }
         if was_tried && (retry.is_stored() || retry.ruled_out().contains(routing.broker().name())) {
@@ -206,13 +242,10 @@ impl<'a> Places<'a> {
         except: &'r [Arc<str>],
     ) -> impl Iterator<Item = &'r Arc<Broker>> {
         let here = routing.broker().name();
-        let queues = routing.route().usable_queues();
-        queues
-            .filter_map(|queue| queue.broker())
-            .filter(move |broker| {
-                let name = broker.name();
-                name != here && !except.contains(name) && !broker.health().is_suspended()
-            })
+        routing.route().usable_brokers().filter(move |broker| {
+            let name = broker.name();
+            name != here && !except.contains(name) && !broker.health().is_suspended()
+        })
     }
 
     /// Fetches the route anew and waits for it, because it was at fault. Without a newer one the
@@ -236,9 +269,18 @@ impl<'a> Places<'a> {
     }
 
     /// Chooses queue and broker, with a new route if the one at hand was dropped from the cache, or lacks the queue.
-    async fn choose(&mut self, avoid: &[Arc<str>]) -> Result<Routing, SendFailure> {
+    /// The first choice may be `decided` already.
+    async fn choose(
+        &mut self,
+        avoid: &[Arc<str>],
+        mut decided: Option<Result<Routing, SendFailure>>,
+    ) -> Result<Routing, SendFailure> {
         loop {
-            match self.decide(avoid).await {
+            let decided = match decided.take() {
+                Some(decided) => decided,
+                None => self.decide(avoid).await,
+            };
+            match decided {
                 Err(SendFailure::Routing(RoutingError::RouteRemoved { .. }))
                     if Instant::now() < self.errand.deadline =>
                 {
@@ -256,7 +298,32 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// The decision, if it takes no selector.
+    fn decide_now(&self, avoid: &[Arc<str>], now: Instant) -> Option<Result<Routing, SendFailure>> {
+        let Errand { core, target, .. } = self.errand;
+        let request = self.request(avoid);
+        let request = match (target, self.selected.as_deref()) {
+            (Target::Queue(queue), _) | (_, Some(queue)) => request.to_queue(queue),
+            (Target::Strategy, None) => request,
+            (Target::Selector(..) | Target::AsyncSelector(..), None) => return None,
+        };
+        Some(routed(core.router.route(&self.entry, &request, now)))
+    }
+
+    fn request<'r>(&self, avoid: &'r [Arc<str>]) -> RouteRequest<'r>
+    where
+        'a: 'r,
+    {
+        let message = self.errand.message;
+        let request = message.map_or_else(RouteRequest::new, RouteRequest::of);
+        request.avoiding(avoid)
+    }
+
     async fn decide(&mut self, avoid: &[Arc<str>]) -> Result<Routing, SendFailure> {
+        let now = Instant::now();
+        if let Some(decided) = self.decide_now(avoid, now) {
+            return decided;
+        }
         let Errand {
             core,
             message,
@@ -264,19 +331,16 @@ impl<'a> Places<'a> {
             ..
         } = self.errand;
         let (router, entry) = (&core.router, &self.entry);
-        let request = message.map_or_else(RouteRequest::new, RouteRequest::of);
-        let request = request.avoiding(avoid);
-        let now = Instant::now();
-        let routing = match (target, &self.selected) {
-            (Target::Queue(queue), _) | (_, Some(queue)) => {
-                return routed(router.route(entry, &request.to_queue(queue), now));
+        let request = self.request(avoid);
+        let routing = match target {
+            Target::Queue(_) | Target::Strategy => {
+                return routed(router.route(entry, &request, now));
             }
-            (Target::Strategy, None) => return routed(router.route(entry, &request, now)),
-            (Target::Selector(selector, argument), None) => {
+            Target::Selector(selector, argument) => {
                 let request = request.with_selector(&**selector, argument);
                 routed(router.route(entry, &request, now))?
             }
-            (Target::AsyncSelector(selector, argument), None) => {
+            Target::AsyncSelector(selector, argument) => {
                 // Only a message by itself has a selector.
                 let Some(message) = message else {
                     return routed(router.route(entry, &request, now));
@@ -291,7 +355,7 @@ impl<'a> Places<'a> {
                 }
             }
         };
-        self.selected = Some(routing.queue().clone());
+        self.selected = Some(Box::new(routing.queue().clone()));
         Ok(routing)
     }
 }

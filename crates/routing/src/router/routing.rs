@@ -7,8 +7,8 @@ use crate::{
     broker::Broker,
     error::{QueueProblem, RoutingError},
     health::Verdict,
-    load::{Occupancy, wait_for_room},
-    queue::MessageQueue,
+    load::{Occupancy, Occupied, wait_for_room},
+    queue::{MessageQueue, QueuePlace},
     route::{QueueTarget, RouteInfo, RoutedQueue},
 };
 
@@ -32,6 +32,12 @@ impl Routing {
     #[must_use]
     pub fn queue(&self) -> &MessageQueue {
         self.route.queues()[self.index as usize].queue()
+    }
+
+    /// The chosen queue and its broker as names.
+    #[must_use]
+    pub fn place(&self) -> &Arc<QueuePlace> {
+        self.route.queues()[self.index as usize].place()
     }
 
     /// The broker that serves it. For a static topic it has another name than the
@@ -63,6 +69,11 @@ impl Routing {
     /// many bytes together, whatever the broker holds already.
     pub fn occupy(&self, sends: usize, bytes: usize) -> Occupancy {
         Occupancy::new(self.broker().health(), sends, bytes, self.at)
+    }
+
+    /// As [`occupy`](Self::occupy), for as long as this routing is borrowed.
+    pub fn occupied(&self, sends: usize, bytes: usize) -> Occupied<'_> {
+        Occupied::new(self.broker().health(), sends, bytes, self.at)
     }
 
     /// Takes places at the broker unless it holds its
