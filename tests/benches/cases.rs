@@ -3,6 +3,7 @@
 //! Only what is public is measured by itself. The pending table is a part of `connection/…`, admission and the ledger of
 //! `send/…`: a rise there is a rise here.
 
+mod batch;
 mod codec;
 mod connection;
 mod message;
@@ -36,6 +37,9 @@ pub const ALL: &[Case] = &[
     case("send/1024_in_flight", 1024 * 4, send::thousand),
     case("send/1000_topics", 64 * 32, send::thousand_topics),
     case("send/64_brokers", 1000, send::sixty_four_brokers),
+    case("batch/of_32", 32 * 64, batch::of_32),
+    case("batch/auto_64", 64 * 32, batch::auto_64),
+    case("batch/auto_1024", 1024 * 4, batch::auto_1024),
 ];
 
 const fn case(name: &'static str, repeats: u64, prepare: fn() -> Repeat) -> Case {
