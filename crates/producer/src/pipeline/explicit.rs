@@ -62,6 +62,9 @@ enum GroupTarget {
     Queue(Target),
 }
 
+/// What became of a request whose messages were taken, with what they were marked with.
+type Carried = (JointOutcome, Vec<Stamp>);
+
 impl Core {
     /// Sends messages in as few requests as possible; each gets an outcome of its own.
     pub(crate) async fn send_batch(
@@ -91,11 +94,7 @@ impl Core {
             began,
             deadline: deadline::after(began, timeout),
         };
-        let results = batch.send().await;
-        if results.iter().all(Result::is_ok) {
-            return Ok(results.into_iter().flatten().collect());
-        }
-        Err(BatchError::of_results(results))
+        batch.send().await
     }
 
     fn refuse_all(
@@ -151,11 +150,11 @@ pub(super) fn byte_limit(config: &ProducerConfig) -> usize {
 }
 
 impl<'a> Batch<'a> {
-    async fn send(self) -> Vec<Result<SendReceipt, SendError>> {
-        let mut results = Results::with_capacity(self.messages.len());
+    async fn send(self) -> Result<Vec<SendReceipt>, BatchError> {
+        let mut results = Results::new();
         let mut able = Vec::with_capacity(self.messages.len());
         for (index, message) in self.messages.iter().enumerate() {
-            match Call::new(self.core, message, self.options).check() {
+            match self.call_of(message).check() {
                 Ok(()) => able.push(index),
                 Err(cause) => {
                     self.core.count_refusal();
@@ -183,7 +182,21 @@ impl<'a> Batch<'a> {
             }
         }
         match &*requests {
-            [(group, chunks)] => self.send_group(group, chunks, &mut results).await,
+            [(group, chunks)] => match &**chunks {
+                [chunk] if chunk.len() == self.messages.len() && chunk.len() > 1 => {
+                    // All of them in one request, as it is mostly.
+                    let members = &*group.members;
+                    match self.send_chunk(group, members).await {
+                        Ok((JointOutcome::Stored(stored), stamps)) => {
+                            let receipts = stamps.iter().enumerate();
+                            let receipt = |(place, stamp)| stored.receipt(place, stamp, self.began);
+                            return Ok(receipts.map(receipt).collect());
+                        }
+                        carried => self.tell(&carried, members, &mut results),
+                    }
+                }
+                chunks => self.send_group(group, chunks, &mut results).await,
+            },
             _ => {
                 let requests = requests.into_iter().map(|(group, chunks)| async move {
                     let mut results = Results::new();
@@ -197,14 +210,34 @@ impl<'a> Batch<'a> {
         if !results.is_sorted_by_key(|(index, _)| *index) {
             results.sort_by_key(|(index, _)| *index);
         }
-        results.into_iter().map(|(_, result)| result).collect()
+        if results.iter().all(|(_, result)| result.is_ok()) {
+            let receipts = results.into_iter().filter_map(|(_, result)| result.ok());
+            return Ok(receipts.collect());
+        }
+        let results = results.into_iter().map(|(_, result)| result).collect();
+        Err(BatchError::of_results(results))
     }
 
     fn call(self, index: usize) -> Option<Call<'a>> {
-        let message = self.messages.get(index)?;
-        let mut call = Call::new(self.core, message, self.options);
-        (call.began, call.deadline) = (self.began, self.deadline);
-        Some(call)
+        Some(self.call_of(self.messages.get(index)?))
+    }
+
+    fn call_of(self, message: &'a Message) -> Call<'a> {
+        // One reading of the clock for all.
+        let Self {
+            core,
+            options,
+            began,
+            deadline,
+            ..
+        } = self;
+        Call {
+            core,
+            message,
+            options,
+            began,
+            deadline,
+        }
     }
 
     fn is_free(self, index: usize) -> bool {
@@ -346,7 +379,10 @@ impl<'a> Batch<'a> {
                     let result = self.send_single(message).await;
                     results.push((*index, result));
                 }
-                _ => self.send_chunk(group, members, results).await,
+                _ => {
+                    let carried = self.send_chunk(group, members).await;
+                    self.tell(&carried, members, results);
+                }
             }
         }
     }
@@ -357,14 +393,15 @@ impl<'a> Batch<'a> {
         Box::pin(self.core.send(message, &options, false)).await
     }
 
-    async fn send_chunk(self, group: &Group, members: &[usize], results: &mut Results) {
+    /// Sends messages in one request.
+    async fn send_chunk(self, group: &Group, members: &[usize]) -> Result<Carried, SendFailure> {
         let core = self.core;
         let messages = || {
             let indices = members.iter();
             indices.filter_map(|index| self.messages.get(*index))
         };
         let Some(first) = messages().next() else {
-            return;
+            return Err(SendFailure::Batch(BatchRule::Empty));
         };
         let is_bound = match group.target {
             GroupTarget::Free => false,
@@ -402,10 +439,7 @@ impl<'a> Batch<'a> {
         }
         if let Some(cause) = refusal {
             visit.end(Outcome::Failed(cause.delivery()));
-            for index in members {
-                results.push((*index, Err(self.error(*index, cause.clone()))));
-            }
-            return;
+            return Err(cause);
         }
         let mut body =
             BytesMut::with_capacity(messages().map(|it| it.batch_len(None) + ID_ROOM).sum());
@@ -427,20 +461,33 @@ impl<'a> Batch<'a> {
             outcome.log(members.len());
         }
         Pledge { visit, turn }.end(outcome.outcome());
-        self.tell(&outcome, members, &stamps, errand.topic, results);
+        Ok((outcome, stamps))
     }
 
     fn tell(
         self,
-        outcome: &JointOutcome,
+        carried: &Result<Carried, SendFailure>,
         members: &[usize],
-        stamps: &[Stamp],
-        topic: &Arc<str>,
         results: &mut Results,
     ) {
-        for (place, (index, stamp)) in members.iter().zip(stamps).enumerate() {
-            let result = outcome.of(topic, place, stamp, self.began);
-            results.push((*index, result));
+        results.reserve(members.len());
+        match carried {
+            Ok((outcome, stamps)) => {
+                let members = members.iter().zip(stamps).enumerate();
+                for (place, (index, stamp)) in members {
+                    let Some(message) = self.messages.get(*index) else {
+                        continue;
+                    };
+                    let topic = message.topic_shared();
+                    let result = outcome.of(topic, place, stamp, self.began);
+                    results.push((*index, result));
+                }
+            }
+            Err(cause) => {
+                for index in members {
+                    results.push((*index, Err(self.error(*index, cause.clone()))));
+                }
+            }
         }
     }
 }

@@ -70,12 +70,12 @@ impl Joint<'_> {
         } else {
             None
         };
-        let mut members = read_batch(body);
-        let first = match (members.next(), members.next()) {
-            (Some(Ok(first)), None) => Some(first),
-            _ => None,
+        let only = if errand.sends == 1 {
+            read_batch(body).next().and_then(Result::ok)
+        } else {
+            None
         };
-        let parcel = match &first {
+        let parcel = match &only {
             // A message by itself needs no batch. Java sends a batch of one as a batch.
             Some(member) => Parcel::lone(member, self.born),
             None => Parcel::batch(body, self.wait, self.born),
@@ -179,7 +179,8 @@ impl StoredJointly {
         }
     }
 
-    fn receipt(&self, index: usize, stamp: &Stamp, began: Instant) -> SendReceipt {
+    /// The receipt of the message at `index`, which was called for at `began`.
+    pub(super) fn receipt(&self, index: usize, stamp: &Stamp, began: Instant) -> SendReceipt {
         let answer = &self.answer;
         let offset = i64::try_from(index).unwrap_or(i64::MAX);
         SendReceipt {

@@ -9,14 +9,17 @@
     clippy::cast_possible_truncation
 )]
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
-use super::property::{self, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR};
+use super::property::{self, PROPERTY_SEPARATOR};
 use super::{Message, MessageId};
 
 /// What a member takes beside its body and its properties, in bytes.
 pub const MEMBER_OVERHEAD: usize = 22;
+
+/// `UNIQ_KEY` and the separator after it.
+const ID_NAME: &[u8] = b"UNIQ_KEY\x01";
 
 /// Topics of messages that consumers want again begin with this; brokers take no batch for them.
 const RETRY_PREFIX: &str = "%RETRY%";
@@ -57,6 +60,9 @@ impl Message {
             return Err(NotBatchable::RetryTopic);
         }
         let mut wait = true;
+        if self.properties().is_of_new_message() {
+            return Ok(wait);
+        }
         for (name, value) in self.properties().iter() {
             if name == property::WAIT {
                 wait = value != "false";
@@ -82,32 +88,30 @@ impl Message {
     pub fn write_batch_member(&self, id: Option<&MessageId>, out: &mut BytesMut) {
         let length = self.batch_len(id);
         out.reserve(length);
-        out.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-        // Magic code and checksum, which the broker sets.
-        out.put_u64(0);
-        out.put_i32(self.flag());
-        out.put_u32(u32::try_from(self.body().len()).unwrap_or(u32::MAX));
-        out.put_slice(self.body());
-        let properties = self.properties().as_wire();
+        let length = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+        let flag = self.flag().to_be_bytes();
+        let body_len = u32::try_from(self.body().len()).unwrap_or(u32::MAX);
+        // Magic code and checksum are set by the broker.
+        let head = [length, [0; 4], [0; 4], flag, body_len.to_be_bytes()];
+        out.extend_from_slice(head.as_flattened());
+        out.extend_from_slice(self.body());
+        let properties = self.properties().as_wire().as_bytes();
         let properties_len = properties.len().saturating_add(id.map_or(0, id_len));
-        out.put_u16(u16::try_from(properties_len).unwrap_or(u16::MAX));
-        out.put_slice(properties.as_bytes());
+        let properties_len = u16::try_from(properties_len).unwrap_or(u16::MAX);
+        out.extend_from_slice(&properties_len.to_be_bytes());
+        out.extend_from_slice(properties);
         if let Some(id) = id {
-            out.put_slice(property::UNIQ_KEY.as_bytes());
-            out.put_u8(NAME_VALUE_SEPARATOR as u8);
-            out.put_slice(id.as_str().as_bytes());
-            out.put_u8(PROPERTY_SEPARATOR as u8);
+            out.extend_from_slice(ID_NAME);
+            out.extend_from_slice(id.as_bytes());
+            out.extend_from_slice(&[PROPERTY_SEPARATOR as u8]);
         }
     }
 }
 
-/// What the id takes as a property.
+/// What the id takes as a property, with the separator at its end.
 fn id_len(id: &MessageId) -> usize {
-    let separators = 2;
-    property::UNIQ_KEY
-        .len()
-        .saturating_add(id.as_str().len())
-        .saturating_add(separators)
+    let id = id.as_bytes().len();
+    ID_NAME.len().saturating_add(id).saturating_add(1)
 }
 
 /// A message in the body of a batch.

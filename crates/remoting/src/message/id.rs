@@ -29,10 +29,13 @@ impl MessageId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         // Only digits are ever stored, so the fallbacks are never taken.
-        self.digits
-            .get(..usize::from(self.length))
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The text's bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        let digits = self.digits.get(..usize::from(self.length));
+        digits.unwrap_or_default()
     }
 }
 

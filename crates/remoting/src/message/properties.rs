@@ -9,6 +9,9 @@ use super::property::{
     self, MAX_PROPERTIES_LENGTH, NAME_VALUE_SEPARATOR, PROPERTY_SEPARATOR, PropertyError,
 };
 
+/// The properties of a new message.
+const NEW: &str = "WAIT\u{1}true\u{2}";
+
 /// Properties of a message in wire form: `name U+0001 value U+0002` repeated.
 ///
 /// They are kept as one string because a message is encoded at least once and its properties are
@@ -32,8 +35,13 @@ impl Properties {
     /// What a new message has: `WAIT=true`, as in Java.
     pub(crate) const fn of_new_message() -> Self {
         Self {
-            wire: Cow::Borrowed("WAIT\u{1}true\u{2}"),
+            wire: Cow::Borrowed(NEW),
         }
+    }
+
+    /// Whether they are what a new message has, so that nothing has to be looked for.
+    pub(crate) fn is_of_new_message(&self) -> bool {
+        self.wire == NEW
     }
 
     /// Reads a property string as Java's `string2messageProperties` does: pieces without a name or
@@ -63,6 +71,9 @@ impl Properties {
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
+        if self.is_of_new_message() && name != property::WAIT {
+            return None;
+        }
         self.iter().find(|(n, _)| *n == name).map(|(_, v)| v)
     }
 

@@ -90,7 +90,8 @@ impl FromStr for OffsetMessageId {
     type Err = OffsetMessageIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::read(text.as_bytes())
+        let digits = text.as_bytes();
+        Self::from_digits(digits).map_or_else(|| Self::read(digits), Ok)
     }
 }
 
