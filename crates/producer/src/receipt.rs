@@ -60,6 +60,10 @@ pub(crate) enum GivenId {
 }
 
 impl GivenId {
+    pub(crate) fn of(text: &str) -> Self {
+        TransactionId::of(text.as_bytes()).map_or_else(|| Self::Long(Box::from(text)), Self::Short)
+    }
+
     fn as_str(&self) -> &str {
         match self {
             Self::Short(id) => id.as_str(),

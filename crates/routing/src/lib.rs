@@ -38,7 +38,9 @@ pub use self::{
         HealthEvent, HealthEvents, HealthEventsError, Incident, IncidentId,
     },
     load::{Occupancy, Occupied},
-    mapping::{CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry},
+    mapping::{
+        CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry, TopicHasher, TopicHashing,
+    },
     name_server::{
         AddressProblem, AttemptCause, DiscoveryError, DiscoveryStatus, NameServerAddresses,
         NameServerAttempt, NameServerClient, NameServerDiscovery, NameServerError,

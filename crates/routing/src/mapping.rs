@@ -36,7 +36,8 @@ mod settings;
 mod wait;
 
 pub use self::entry::TopicEntry;
-use self::{entry::Scope, hashing::TopicHashing, pace::Pace, settings::Settings};
+pub use self::hashing::{TopicHasher, TopicHashing};
+use self::{entry::Scope, pace::Pace, settings::Settings};
 
 /// Refreshes a second that were begun for a failed send or an expired route, all topics
 /// together: with a thousand topics on one broker each of them would ask otherwise.

@@ -145,8 +145,7 @@ impl Exchange for Joined {
             queue_id: answer.queue_id,
             queue_offset: answer.queue_offset,
             offset_message_ids: ids.map_while(|id| id.parse().ok()).collect(),
-            transaction_id: (answer.transaction_id.as_deref())
-                .map(|id| GivenId::Long(Box::from(id))),
+            transaction_id: answer.transaction_id.as_deref().map(GivenId::of),
         })
     }
 

@@ -26,7 +26,7 @@ use super::Call;
 use super::entrance::{Admitted, Bound};
 use super::explicit::{byte_limit, fits};
 use super::place::Places;
-use crate::config::routing::{MessageQueue, Routing};
+use crate::config::routing::{MessageQueue, Routing, TopicHashing};
 use crate::config::{Ordered, ProducerConfig};
 use crate::core::Core;
 use crate::error::{SendError, SendFailure};
@@ -42,7 +42,7 @@ const MAX_IDLE_LANES: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Gatherer {
     rules: Rules,
-    topics: DashMap<Arc<str>, Arc<Lane>>,
+    topics: DashMap<Arc<str>, Arc<Lane>, TopicHashing>,
     queues: DashMap<MessageQueue, Arc<Lane>>,
 }
 
@@ -68,7 +68,7 @@ impl Gatherer {
                 bytes: byte_limit(config),
                 linger: config.batch_linger,
             },
-            topics: DashMap::new(),
+            topics: DashMap::with_hasher(TopicHashing::default()),
             queues: DashMap::new(),
         })
     }
@@ -197,6 +197,7 @@ impl Core {
             message: call.message,
             stamp,
             wait,
+            timeout: call.deadline.duration_since(call.began),
             began: call.began,
             deadline: call.deadline,
         });

@@ -5,8 +5,8 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Bodies from this size on are handed over by reference instead of being copied.
-const LARGE_BODY: usize = 16 * 1024;
+/// Bodies from this size on are handed over by reference instead of being copied. Those of usual batches are.
+const LARGE_BODY: usize = 8 * 1024;
 
 /// Slices handed to one vectored write.
 const MAX_SLICES: usize = 64;

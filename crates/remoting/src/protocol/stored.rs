@@ -43,7 +43,8 @@ pub struct TransactionId {
 
 impl TransactionId {
     /// The id, unless it is too long or not ASCII.
-    fn of(text: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn of(text: &[u8]) -> Option<Self> {
         let length = u8::try_from(text.len()).ok()?;
         if !text.is_ascii() {
             return None;

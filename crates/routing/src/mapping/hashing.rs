@@ -3,9 +3,9 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Makes hashers with a start of their own, so that the places of topics cannot be
-/// foreseen. The cache is bounded besides.
+/// foreseen. Meant for maps that are bounded besides.
 #[derive(Clone, Debug)]
-pub(super) struct TopicHashing {
+pub struct TopicHashing {
     seed: u64,
 }
 
@@ -25,8 +25,9 @@ impl BuildHasher for TopicHashing {
     }
 }
 
+/// Hashes one text, and nothing else.
 #[derive(Debug)]
-pub(super) struct TopicHasher(u64);
+pub struct TopicHasher(u64);
 
 impl TopicHasher {
     /// Odd, with bits set all over.

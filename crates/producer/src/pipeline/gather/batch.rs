@@ -17,8 +17,8 @@ use crate::pipeline::joint::JointOutcome;
 use crate::pipeline::parcel::Stamp;
 use crate::receipt::SendReceipt;
 
-/// The bytes that a new batch has room for; it grows as needed.
-const USUAL_BYTES: usize = 8 * 1024;
+/// The most bytes that a new batch has room for; it grows as needed.
+const ROOM_AT_FIRST: usize = 64 * 1024;
 
 /// The members that a new batch has room for; it grows as needed.
 const USUAL_MEMBERS: usize = 64;
@@ -27,6 +27,8 @@ const USUAL_MEMBERS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) wait: bool,
+    /// What every member is given from call to outcome: the same, so that none has to be given up early for another.
+    pub(super) timeout: Duration,
     /// When its first member was stamped.
     pub(super) born: i64,
     /// When its first member was called for, and until when that one has time.
@@ -55,6 +57,7 @@ pub(super) struct Entrant<'a> {
     pub(super) message: &'a Message,
     pub(super) stamp: Stamp,
     pub(super) wait: bool,
+    pub(super) timeout: Duration,
     pub(super) began: Instant,
     pub(super) deadline: Instant,
 }
@@ -64,10 +67,6 @@ impl Entrant<'_> {
     pub(super) fn length(&self) -> usize {
         self.message.batch_len(Some(&self.stamp.id))
     }
-
-    fn timeout(&self) -> Duration {
-        self.deadline.duration_since(self.began)
-    }
 }
 
 impl Batch {
@@ -75,6 +74,7 @@ impl Batch {
     pub(super) fn of(entrant: &Entrant<'_>) -> Self {
         Self {
             wait: entrant.wait,
+            timeout: entrant.timeout,
             born: entrant.stamp.born,
             began: entrant.began,
             deadline: entrant.deadline,
@@ -84,26 +84,25 @@ impl Batch {
         }
     }
 
-    /// What its first member is given from call to outcome.
-    pub(super) fn timeout(&self) -> Duration {
-        self.deadline.duration_since(self.began)
-    }
-
-    /// Whether the message may be a further member. All are given the same time, so that none has to be given up early
-    /// for another.
-    pub(super) fn takes(&self, entrant: &Entrant<'_>, length: usize, rules: &Rules) -> bool {
-        self.wait == entrant.wait
-            && self.timeout() == entrant.timeout()
-            && self.lock().body.len() + length <= rules.bytes
-    }
-
-    /// Adds a member; returns its place, and whether the batch is full.
-    pub(super) fn add(&self, entrant: Entrant<'_>, rules: &Rules, waker: &Waker) -> (usize, bool) {
+    /// Takes a member of so many bytes, if it may be one; returns its place, and whether the batch is full. The first
+    /// is always taken.
+    pub(super) fn add(
+        &self,
+        entrant: &mut Option<Entrant<'_>>,
+        length: usize,
+        rules: &Rules,
+        waker: &Waker,
+    ) -> Option<(usize, bool)> {
+        let is_alike = |it: &Entrant<'_>| self.wait == it.wait && self.timeout == it.timeout;
         let mut guard = self.lock();
         let members = &mut *guard;
+        let has_room = members.count == 0 || members.body.len() + length <= rules.bytes;
+        let entrant = entrant.take_if(|it| has_room && is_alike(it))?;
         let message = entrant.message;
         if members.count == 0 {
-            members.body.reserve(USUAL_BYTES.min(rules.bytes));
+            // Others will be like it.
+            let room = length.saturating_mul(rules.messages).min(rules.bytes);
+            members.body.reserve(room.min(ROOM_AT_FIRST).max(length));
             let usual = rules.messages.min(USUAL_MEMBERS);
             members.wakers.reserve_exact(usual);
         }
@@ -114,7 +113,7 @@ impl Batch {
         members.count += 1;
         members.wakers.push(waker.clone());
         let is_full = members.count >= rules.messages || members.body.len() >= rules.bytes;
-        (index, is_full)
+        Some((index, is_full))
     }
 
     /// What the members brought, for the one who delivers it.

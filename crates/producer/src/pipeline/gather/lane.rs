@@ -92,34 +92,30 @@ impl Lane {
             state.under_way += 1;
             return Entry::Alone;
         }
-        let Some(entrant) = entrant.take() else {
-            // It comes once only.
+        if let Some(open) = &state.open {
+            if let Some((index, is_full)) = open.add(entrant, length, rules, waker) {
+                let member = Member::new(Arc::clone(open), index);
+                if is_full {
+                    self.close(&mut state);
+                }
+                return Entry::Member(member);
+            }
+            self.close(&mut state);
+        }
+        // It comes once only.
+        let Some(first) = entrant else {
             return Entry::Retired;
         };
-        if let Some(open) = &state.open {
-            if !open.takes(&entrant, length, rules) {
-                self.close(&mut state);
-            }
-        }
-        let mut new = None;
-        let batch = match &state.open {
-            Some(open) => Arc::clone(open),
-            None => {
-                let batch = Arc::new(Batch::of(&entrant));
-                new = Some(Arc::clone(&batch));
-                state.open = Some(Arc::clone(&batch));
-                state.open_leaves = false;
-                batch
-            }
-        };
-        let (index, is_full) = batch.add(entrant, rules, waker);
+        let batch = Arc::new(Batch::of(first));
+        let added = batch.add(entrant, length, rules, waker);
+        let (index, is_full) = added.unwrap_or_default();
+        state.open = Some(Arc::clone(&batch));
+        state.open_leaves = false;
         if is_full {
             self.close(&mut state);
         }
         drop(state);
-        if let Some(batch) = new {
-            task::begin(core, Arc::clone(self), batch, rules);
-        }
+        task::begin(core, Arc::clone(self), Arc::clone(&batch), rules);
         Entry::Member(Member::new(batch, index))
     }
 

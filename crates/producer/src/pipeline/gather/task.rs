@@ -25,7 +25,7 @@ const LONGEST_STAY: Duration = Duration::from_millis(5);
 /// Begins the task of a new batch.
 pub(super) fn begin(core: &Arc<Core>, lane: Arc<Lane>, batch: Arc<Batch>, rules: &Rules) {
     // Something is kept of its time for the attempt, as sends do.
-    let start_by = batch.deadline - (batch.timeout() / 20).min(LAST_CHANCE);
+    let start_by = batch.deadline - (batch.timeout / 20).min(LAST_CHANCE);
     let stay = match (rules.linger, lane.queue()) {
         (Duration::ZERO, Some(_)) => start_by,
         (Duration::ZERO, None) => start_by.min(Instant::now() + LONGEST_STAY),
