@@ -278,9 +278,9 @@ impl<'a> Call<'a> {
 
 /// The queue that a broker named, if it is another than the one it was sent to: a static topic's queue has another
 /// number at the broker that stores it.
-fn other_queue(queue: &MessageQueue, named: i32) -> Option<Box<MessageQueue>> {
+fn other_queue(queue: &MessageQueue, named: i32) -> Option<Arc<MessageQueue>> {
     (queue.queue_id() != named).then(|| {
         let (topic, broker) = (Arc::clone(queue.topic()), Arc::clone(queue.broker_name()));
-        Box::new(MessageQueue::new(topic, broker, named))
+        Arc::new(MessageQueue::new(topic, broker, named))
     })
 }

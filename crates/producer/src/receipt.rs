@@ -1,5 +1,6 @@
 //! What a broker acknowledged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Attempt;
@@ -79,7 +80,7 @@ pub struct SendReceipt {
     pub(crate) message_id: MessageId,
     pub(crate) born_timestamp: i64,
     /// The queue that the broker named, if it is not the one that the message was sent to.
-    pub(crate) other_queue: Option<Box<MessageQueue>>,
+    pub(crate) other_queue: Option<Arc<MessageQueue>>,
     pub(crate) queue_offset: i64,
     pub(crate) offset_message_id: Option<OffsetMessageId>,
     pub(crate) transaction_id: Option<GivenId>,

@@ -47,7 +47,7 @@ pub(super) enum JointOutcome {
 #[derive(Debug)]
 pub(super) struct StoredJointly {
     /// The queue that the broker named, if it is not the one that they were sent to.
-    other_queue: Option<Box<MessageQueue>>,
+    other_queue: Option<Arc<MessageQueue>>,
     answer: StoredBatch,
     attempt: Attempt,
     earlier_attempts: Vec<Attempt>,
