@@ -113,6 +113,13 @@ impl Lane {
         state.open_leaves = false;
         if is_full {
             self.close(&mut state);
+        } else if rules.linger.is_zero() && self.queue.is_none() && state.under_way < BUSY {
+            // It leaves with those that are about to come, woken by the same answer: its task lets them run first. If it
+            // waited for the other request, there would be one under way only; on a broker of 5.5.0 that took a fifth of
+            // the messages per second with 64 sends at a time and room for all of them in a batch.
+            state.open_leaves = true;
+            state.under_way += 1;
+            batch.leave.notify_one();
         }
         drop(state);
         task::begin(core, Arc::clone(self), Arc::clone(&batch), rules);
