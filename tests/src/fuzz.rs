@@ -20,6 +20,7 @@ pub mod random;
 pub mod run;
 
 mod bodies;
+mod compressed;
 mod config;
 mod connection;
 mod frames;
@@ -69,7 +70,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 17] = [
+pub static TARGETS: [Target; 18] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -132,6 +133,13 @@ pub static TARGETS: [Target; 17] = [
         seeds: bodies::batch_seeds,
         tokens: frames::TOKENS,
         check: bodies::batch,
+    },
+    Target {
+        name: "decompress",
+        about: "compressed bodies: never more than the limit, and what was read is compressed and read again alike",
+        seeds: compressed::seeds,
+        tokens: compressed::TOKENS,
+        check: compressed::check,
     },
     Target {
         name: "properties",

@@ -9,7 +9,6 @@ mod embedded;
 mod ground;
 mod lanes;
 mod loads;
-mod memory;
 mod report;
 mod schedule;
 
@@ -54,8 +53,8 @@ pub struct Plan {
     pub auto_batch: bool,
     /// Told what happens as it happens.
     pub tell: fn(&str),
-    /// Memory in use in KiB, if the program counts it; else the resident memory is looked at, in which everything stays
-    /// that the judge needed once.
+    /// Memory in use in KiB, if the program counts it; else nothing is said about it. Resident memory would not do: in it
+    /// stays what the judge needed once, and what else the process did.
     pub memory: Option<fn() -> u64>,
 }
 
@@ -141,9 +140,7 @@ async fn round<G: Ground>(
     drop(stored);
     ground.close(&topic).await;
     round.mishaps = mishaps;
-    round.memory = plan
-        .memory
-        .map_or_else(memory::resident, |memory| Some(memory()));
+    round.memory = plan.memory.map(|memory| memory());
     Ok(round)
 }
 

@@ -128,6 +128,13 @@ impl ResponseClass {
         HealthEffect::Neutral,
     );
 
+    /// As `MESSAGE_ILLEGAL`, which is the answer to a single message that is too large.
+    const TOO_LARGE: Self = Self::new(
+        Some(Delivery::Rejected),
+        RetryRule::Never,
+        HealthEffect::Neutral,
+    );
+
     const STALE_ROUTE: Self = Self::new(
         Some(Delivery::Rejected),
         RetryRule::RefreshRouteThenAgain,
@@ -165,6 +172,7 @@ impl ResponseClass {
             ResponseCode::SYSTEM_ERROR if remark.starts_with("request queueId[") => {
                 Self::STALE_ROUTE
             }
+            ResponseCode::SYSTEM_ERROR if is_too_large(remark) => Self::TOO_LARGE,
             ResponseCode::NO_PERMISSION if is_credentials_refusal(remark) => {
                 Self::CREDENTIALS_REFUSED
             }
@@ -205,6 +213,12 @@ impl ResponseClass {
 /// none that is quoted in another remark can look like this.
 fn is_acl_exception(remark: &str) -> bool {
     remark.contains("AclException:")
+}
+
+/// A batch that is too large for a broker of 5.x, which prints the exception of its encoder. It encodes a batch before it
+/// appends any of it. No topic name has a full stop. Java: `MessageExtEncoder.encode(MessageExtBatch, …)`.
+fn is_too_large(remark: &str) -> bool {
+    remark.contains(" size exceeded") && remark.contains("store.MessageExtEncoder.encode(")
 }
 
 /// Whether code 16 speaks of credentials. The other meaning, that topic or broker are not
@@ -256,6 +270,20 @@ mod tests {
         for (code, remark, delivery, retry, health) in [
             (1, "boom", Unknown, OtherBrokerOnce, Failure),
             (1, "", Unknown, OtherBrokerOnce, Failure),
+            (
+                1,
+                "java.lang.RuntimeException: message body size exceeded, org.apache.rocketmq.store.MessageExtEncoder.encode(MessageExtEncoder.java:290)",
+                Rejected,
+                Never,
+                Neutral,
+            ),
+            (
+                1,
+                "message body size exceeded",
+                Unknown,
+                OtherBrokerOnce,
+                Failure,
+            ),
             (
                 1,
                 "request queueId[9] is illegal, topicConfig",

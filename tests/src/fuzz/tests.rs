@@ -65,6 +65,7 @@ survive! {
     cluster_information_survives_any_bytes: cluster,
     heartbeats_survive_any_bytes: heartbeat,
     batches_survive_any_bytes: batch,
+    compressed_bodies_survive_any_bytes: decompress,
     property_strings_survive_any_text: properties,
     offset_ids_survive_any_text: offset_id,
     sizes_survive_any_text: byte_size,

@@ -139,6 +139,10 @@ async fn simulate(scenario: &Scenario, seed: u64, lines: &mut Vec<String>) -> Re
             let settings = settings
                 .client_id("sim")
                 .poll_name_server_interval(Duration::from_secs(10));
+            let settings = match scenario.batches {
+                None => settings,
+                Some(linger) => settings.auto_batch(true).batch_linger(linger),
+            };
             match scenario.ordered {
                 None => settings,
                 Some(on_unknown) => settings

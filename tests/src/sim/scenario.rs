@@ -26,6 +26,8 @@ pub struct Scenario {
     pub cancels: usize,
     /// Messages of a key have a lane, and each task sends several at once.
     pub ordered: Option<OrderedOnUnknown>,
+    /// Sends at the same time share requests, with this linger, and each task sends several at once.
+    pub batches: Option<Duration>,
     /// How the producer ends.
     pub ending: Ending,
 }
@@ -68,6 +70,7 @@ impl Scenario {
             length: Duration::from_secs(30),
             cancels: 0,
             ordered: None,
+            batches: None,
             ending: Ending::Shutdown,
         }
     }

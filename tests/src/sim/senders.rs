@@ -106,9 +106,9 @@ pub(super) async fn send_all(
     let pause = usize::try_from(pause.as_micros())?;
     let mut all = Vec::with_capacity(scenario.each);
     while all.len() < scenario.each {
-        let count = match scenario.ordered {
-            None => 1,
-            Some(_) => 1 + random.below(8),
+        let count = match (scenario.ordered, scenario.batches) {
+            (None, None) => 1,
+            _ => 1 + random.below(8),
         };
         // Some follow each other at once.
         if !random.one_in(4) {

@@ -15,6 +15,5 @@ mod errors;
 mod lifecycle;
 mod outcome_table;
 mod shares;
-mod soak;
 mod support;
 mod unique_ids;

@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use rocketmq_producer::config::routing::BrokerHealthInfo;
 use rocketmq_producer::config::routing::remoting::{RequestCode, ResponseCode};
 use rocketmq_producer::{Message, Producer};
-use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
+use rocketmq_producer_embedded::{
+    ArmedFault, Condition, EmbeddedCluster, Fault, MemoryNetwork, Reaction,
+};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
@@ -19,6 +21,26 @@ const SLOW: &str = "broker-a";
 
 fn message() -> Message {
     Message::new(TOPIC, "x").expect("a message")
+}
+
+/// So many brokers that all answer after a millisecond, each by a fault of its name, and a producer. For virtual time: on
+/// a busy machine every broker is slow.
+async fn equals(
+    brokers: usize,
+) -> Result<(EmbeddedCluster, BTreeMap<String, ArmedFault>, Producer)> {
+    let network = MemoryNetwork::new();
+    let cluster = cluster().brokers(brokers).topic(TOPIC, 4);
+    let cluster = cluster.in_memory(&network).start().await?;
+    let mut usual = BTreeMap::new();
+    for broker in cluster.brokers() {
+        let delay = Reaction::Delay(Duration::from_millis(1));
+        let plan = cluster.faults(&broker.name)?;
+        let armed = plan.arm(Fault::new(Condition::sends(), delay));
+        usual.insert(broker.name.to_string(), armed);
+    }
+    let builder = builder(&cluster, "equals").dialer(Arc::new(network));
+    let producer = builder.start().await?;
+    Ok((cluster, usual, producer))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,9 +71,8 @@ async fn equal_brokers_keep_equal_shares() -> Result<()> {
     assert_eq!(queues.len(), 8);
     for (queue, count) in &queues {
         let share = *count as f64 / ALL as f64;
-        // A machine that is busy with other things holds one broker up now and then, and what piles up there goes to
-        // the other one, as it should.
-        assert!((share - 0.125).abs() <= 0.02, "{queue:?}: {share}");
+        // To a tenth: on a busy machine the two are not quite equal.
+        assert!((share - 0.125).abs() <= 0.0125, "{queue:?}: {share}");
     }
     Ok(())
 }
@@ -90,14 +111,15 @@ async fn share(producer: &Producer, count: u64) -> f64 {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_slow_broker_gets_less_than_a_third_of_its_share_and_gets_it_back() -> Result<()> {
-    let cluster = cluster().brokers(4).topic(TOPIC, 4).start().await?;
-    let producer = builder(&cluster, "slow").start().await?;
+    let (cluster, mut usual, producer) = equals(4).await?;
     let mut load = steady_load(&producer);
     let equal = share(&producer, 1000).await;
-    assert!((0.75..=1.25).contains(&equal), "{equal} before");
+    assert!((0.9..=1.1).contains(&equal), "{equal} before");
 
+    // The fault that was armed first decides.
+    usual.remove(SLOW).context("a broker")?.lift();
     let delay = Reaction::Delay(Duration::from_millis(100));
     let delayed = cluster
         .faults(SLOW)?

@@ -141,6 +141,26 @@ fn ordered() {
     seeds_by("ordered", run_seed, 100);
 }
 
+/// Every other seed with a linger; every third with callers that leave.
+#[test]
+fn batches() {
+    let run_seed = |seed: u64| {
+        let linger = Duration::from_millis(20 * (seed % 2));
+        let scenario = Scenario {
+            batches: Some(linger),
+            cancels: if seed.is_multiple_of(3) { 5 } else { 0 },
+            ending: match seed % 4 {
+                0 => Ending::Midway,
+                1 => Ending::Drop,
+                _ => Ending::Shutdown,
+            },
+            ..Scenario::new("batches")
+        };
+        run(&scenario, seed)
+    };
+    seeds_by("batches", run_seed, 150);
+}
+
 #[test]
 fn the_same_seed_makes_the_same_troubles() {
     let troubles = |seed| -> Vec<String> {
@@ -174,6 +194,10 @@ fn the_same_seed_makes_the_same_history() {
         Scenario {
             ending: Ending::Midway,
             ..Scenario::new("shut_down_midway")
+        },
+        Scenario {
+            batches: Some(Duration::ZERO),
+            ..Scenario::new("batches")
         },
     ];
     for seed in 0..number("SIM_REPEATED").unwrap_or(10) {

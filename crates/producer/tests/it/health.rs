@@ -12,23 +12,23 @@ fn health(producer: &Producer, broker: &str) -> BrokerHealthInfo {
     producer.router().broker_health_info(broker).remove(0)
 }
 
-/// Has five sends in a row fail at [`A`].
-async fn make_a_unhealthy(cluster: &EmbeddedCluster, producer: &Producer) {
+/// Has five sends in a row refused at [`A`], with time enough for each answer: who gives up early blames nobody.
+async fn make_a_unhealthy(cluster: &EmbeddedCluster) -> Producer {
+    let producer = producer_with(cluster, |settings| settings.retry_times(0)).await;
+    assert_eq!(health(&producer, A).state, BrokerState::Healthy);
     let busy = cluster.faults(A).unwrap().arm(refuse(2, "busy"));
     for _ in 0..5 {
         let options = SendOptions::new().to_queue(MessageQueue::new(TOPIC, A, 0));
-        let options = options.timeout(millis(20));
         producer.send_with(message(), options).await.unwrap_err();
     }
     busy.lift();
+    producer
 }
 
 #[tokio::test]
 async fn a_broker_that_fails_five_times_in_a_row_is_avoided() {
     let cluster = cluster(2).await;
-    let producer = producer(&cluster).await;
-    assert_eq!(health(&producer, A).state, BrokerState::Healthy);
-    make_a_unhealthy(&cluster, &producer).await;
+    let producer = make_a_unhealthy(&cluster).await;
     let info = health(&producer, A);
     assert_eq!(info.state, BrokerState::Unhealthy);
     assert!(!info.is_available);
@@ -85,8 +85,7 @@ async fn a_broker_that_died_is_avoided_before_any_message_meets_it_and_used_once
 #[tokio::test]
 async fn an_avoided_broker_is_probed_and_comes_back() {
     let cluster = cluster(2).await;
-    let producer = producer(&cluster).await;
-    make_a_unhealthy(&cluster, &producer).await;
+    let producer = make_a_unhealthy(&cluster).await;
     let back = async {
         while !health(&producer, A).is_available {
             producer.send(message()).await.unwrap();
@@ -100,8 +99,7 @@ async fn an_avoided_broker_is_probed_and_comes_back() {
 #[tokio::test]
 async fn forced_recovery_brings_a_broker_back_at_once() {
     let cluster = cluster(2).await;
-    let producer = producer(&cluster).await;
-    make_a_unhealthy(&cluster, &producer).await;
+    let producer = make_a_unhealthy(&cluster).await;
     assert!(producer.router().force_broker_recovery(A, Instant::now()));
     let info = health(&producer, A);
     assert_eq!(info.state, BrokerState::Healthy);

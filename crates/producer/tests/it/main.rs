@@ -16,6 +16,7 @@
 
 mod admission;
 mod answers;
+mod batches;
 mod blocking;
 mod bound;
 mod build;

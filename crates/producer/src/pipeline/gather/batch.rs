@@ -23,6 +23,9 @@ const ROOM_AT_FIRST: usize = 64 * 1024;
 /// The members that a new batch has room for; it grows as needed.
 const USUAL_MEMBERS: usize = 64;
 
+/// By how much a member may have been called for before the first one: callers overtake each other on their way in.
+const OVERTAKEN: Duration = Duration::from_millis(1);
+
 /// Messages that share a request.
 #[derive(Debug)]
 pub(super) struct Batch {
@@ -93,7 +96,12 @@ impl Batch {
         rules: &Rules,
         waker: &Waker,
     ) -> Option<(usize, bool)> {
-        let is_alike = |it: &Entrant<'_>| self.wait == it.wait && self.timeout == it.timeout;
+        // All are given the same time, so that none has to be given up early for another; and one that came late, having
+        // waited for its queue, is not held beyond its deadline.
+        let is_alike = |it: &Entrant<'_>| {
+            let is_late = it.deadline + OVERTAKEN < self.deadline;
+            self.wait == it.wait && self.timeout == it.timeout && !is_late
+        };
         let mut guard = self.lock();
         let members = &mut *guard;
         let has_room = members.count == 0 || members.body.len() + length <= rules.bytes;
