@@ -42,8 +42,8 @@ fn json_is_one_line_with_exactly_the_fields_of_the_format() {
         let ended = run(&mut command);
         assert_eq!(ended.status, Some(0), "{ended:?}");
         assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
-        let keys = "peer mode body count concurrency acked failed secs msgs_per_s cpu_s cpu_us_per_msg \
-                    p50_us p99_us p999_us max_us rss_mib";
+        let keys = "peer mode body count concurrency batch acked failed secs msgs_per_s cpu_s cpu_us_per_msg \
+                    p50_us p99_us p999_us max_us rss_mib first_ack_ms";
         let positions: Vec<_> = keys
             .split_whitespace()
             .map(|key| ended.stdout.find(&format!("\"{key}\":")))

@@ -189,7 +189,8 @@ async fn refusals_have_the_codes_and_remarks_of_a_real_broker() {
     let mut without_topic = send("t", 0, "1", 1);
     without_topic.ext_fields.retain(|(name, _)| name != "b");
     assert_eq!(client.ask(&without_topic).await.code, 1);
-    assert_eq!(client.ask(&RemotingCommand::request(320, 1)).await.code, 3);
+    assert_eq!(client.ask(&RemotingCommand::request(320, 1)).await.code, 1);
+    assert_eq!(client.ask(&RemotingCommand::request(4711, 1)).await.code, 3);
     assert_eq!(cluster.message_count("t"), 0);
     let longest = send("t", 0, "1", 1).with_field("i", properties(32_767 - 62));
     for fits in [longest, send("t", 0, "2", 1).with_body(vec![0; 1024])] {
