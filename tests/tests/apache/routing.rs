@@ -32,7 +32,12 @@ impl Sender {
     async fn new(apache: &Apache, topic: &'static str, strategy: RoutingStrategy) -> Result<Self> {
         apache.topic(topic, QUEUES)?;
         let producer = apache
-            .producer_with(topic, |settings| settings.routing_strategy(strategy))
+            .producer_with(topic, |settings| {
+                // The strategy alone: a broker that is slow for a moment keeps its turn.
+                settings
+                    .routing_strategy(strategy)
+                    .send_latency_enable(false)
+            })
             .await?;
         Ok(Self {
             topic,

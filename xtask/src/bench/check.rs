@@ -227,7 +227,7 @@ fn problems(now: &BTreeMap<String, f64>, kept: &BTreeMap<String, f64>) -> Vec<St
     let gone = gone.map(|case| format!("{case}: kept, but no case any more"));
     let others = now.iter().filter_map(|(case, now)| match kept.get(case) {
         None => Some(format!("{case}: a new case whose count is not kept")),
-        Some(before) if rise(*before, *now) > TOLERANCE => Some(format!(
+        Some(before) if *now > *before * (1.0 + TOLERANCE / 100.0) => Some(format!(
             "{case}: {before} instructions became {now}, {:+.1} %",
             rise(*before, *now)
         )),
