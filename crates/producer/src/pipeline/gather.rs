@@ -78,7 +78,12 @@ impl Gatherer {
         let topics = self.topics.iter().map(|lane| Arc::clone(&lane));
         let queues = self.queues.iter().map(|lane| Arc::clone(&lane));
         // First all out of the maps, so that no two locks are held.
-        let lanes: Vec<_> = topics.chain(queues).collect();
+        let mut lanes: Vec<_> = topics.chain(queues).collect();
+        // Whose order is one of chance: a simulated run is to repeat itself.
+        lanes.sort_by_cached_key(|lane| {
+            let queue = lane.queue().map(MessageQueue::full_name);
+            (Arc::clone(lane.topic()), queue)
+        });
         lanes.iter().for_each(|lane| lane.release());
     }
 
