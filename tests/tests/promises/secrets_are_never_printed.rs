@@ -68,19 +68,25 @@ fn message() -> Result<Message> {
     Ok(message.with_sharding_key(SECRETS[3])?)
 }
 
-#[tokio::test]
-async fn secrets_are_never_printed() -> Result<()> {
-    let printed = Printed::default();
+/// Has everything that this thread logs written to `printed`, until what it returns is dropped. The runtimes here have
+/// one thread each, so everything the producer does is heard.
+fn listen(printed: &Printed) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(printed.clone())
         .with_ansi(false)
         .finish();
-    // This runtime has one thread, so everything the producer does is heard.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let guard = tracing::subscriber::set_default(subscriber);
     // With one subscriber alone, a place that another thread's test reaches first is asked for by
     // that thread, which has none, and stays silent for all.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    (guard, second)
+}
+
+#[tokio::test]
+async fn secrets_are_never_printed() -> Result<()> {
+    let printed = Printed::default();
+    let _listening = listen(&printed);
     let fates = [
         Reply::receipt(),
         Reply::answer(1, "boom"),
@@ -145,13 +151,7 @@ const KEYS: [&str; 3] = ["accesssecret", "signsecret", "tokensecret"];
 #[tokio::test]
 async fn credentials_are_never_printed() -> Result<()> {
     let printed = Printed::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(printed.clone())
-        .with_ansi(false)
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    let _listening = listen(&printed);
     let [access_key, secret_key, token] = KEYS;
     for fate in [
         Reply::receipt(),

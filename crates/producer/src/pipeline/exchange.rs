@@ -71,14 +71,13 @@ impl Stored {
     fn read(response: &Response, connection: &Connection) -> Result<Self, SendFailure> {
         let code = receipt_code(response)?;
         let answer = read(connection, response)?;
-        let transaction = answer.transaction_id.as_deref();
         Ok(Self {
             status: SendStatus::of(code),
             queue_id: answer.queue_id,
             queue_offset: answer.queue_offset,
             // A proxy may give an id of another form; the receipt is good without it.
             offset_message_id: answer.msg_id.as_deref().and_then(|id| id.parse().ok()),
-            transaction_id: transaction.map(|id| GivenId::Long(Box::from(id))),
+            transaction_id: answer.transaction_id.as_deref().map(GivenId::of),
         })
     }
 }
@@ -136,7 +135,9 @@ impl Exchange for Joined {
         body: &Bytes,
         until: Instant,
     ) -> Result<StoredBatch, SendFailure> {
-        let (code, response) = receipt(connection, header, body, until).await?;
+        let response = connection.request(header, body, until).await;
+        let response = response.map_err(SendFailure::Request)?;
+        let code = receipt_code(&response)?;
         let answer = read(connection, &response)?;
         // Java: `SendMessageProcessor` answers a batch with all ids, separated by commas.
         let ids = answer.msg_id.as_deref().unwrap_or_default().split(',');
@@ -152,20 +153,6 @@ impl Exchange for Joined {
     fn is_whole(answer: &StoredBatch) -> bool {
         answer.status == SendStatus::SendOk
     }
-}
-
-/// The answer to a request, if it is a receipt.
-async fn receipt(
-    connection: &Connection,
-    header: &SendMessageRequestHeader<'_>,
-    body: &Bytes,
-    until: Instant,
-) -> Result<(ResponseCode, Response), SendFailure> {
-    let response = connection
-        .request(header, body, until)
-        .await
-        .map_err(SendFailure::Request)?;
-    Ok((receipt_code(&response)?, response))
 }
 
 /// The code of an answer, if it is a receipt.
