@@ -32,6 +32,7 @@ use crate::pipeline::Gatherer;
 use crate::preheat::{Preheat, PreheatReport};
 use crate::report::{FlushReport, ShutdownReport};
 use crate::retry::RetryRules;
+use crate::server_requests::ServerRequests;
 use crate::stats::ProducerStats;
 
 /// Part of a shutdown's time kept for saying goodbye to brokers.
@@ -79,6 +80,8 @@ pub(crate) struct Core {
     pub(crate) gatherer: Option<Gatherer>,
     name_servers: ConnectionPool,
     heartbeats: Arc<Heartbeats>,
+    /// Takes what brokers ask by themselves.
+    pub(crate) server_requests: Arc<ServerRequests>,
     preheat: Preheat,
     pub(crate) tasks: TaskTracker,
     started: OnceCell<PreheatReport>,
@@ -123,11 +126,13 @@ impl Core {
         // Made first: connections tell it what they meet, and routes read it.
         let routing = config.routing_options();
         let registry = Arc::new(BrokerRegistry::new(routing.health.clone()));
+        let server_requests = Arc::<ServerRequests>::default();
         let heartbeats = Arc::new(Heartbeats::new(
             Arc::clone(&client_id),
             Arc::clone(&group),
             config.request_timeout,
             Arc::clone(&registry),
+            Arc::clone(&server_requests),
             tasks.clone(),
             cancel.clone(),
         ));
@@ -176,6 +181,7 @@ impl Core {
             gatherer: Gatherer::of(&config),
             name_servers,
             heartbeats,
+            server_requests,
             preheat,
             tasks,
             cancel,
@@ -261,6 +267,7 @@ impl Core {
             .heartbeats
             .unregister_all(&self.brokers, deadline)
             .await;
+        self.server_requests.forget_group(&self.group);
         self.cancel.cancel();
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = left.min(CLOSE_PATIENCE);

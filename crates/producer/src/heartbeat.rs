@@ -21,10 +21,12 @@ use crate::config::routing::remoting::protocol::{
     HeartbeatData, HeartbeatRequestHeader, UnregisterClientRequestHeader,
 };
 use crate::config::routing::remoting::{
-    Connection, ConnectionHandler, ConnectionPool, Connectivity, Endpoint, ResponseCode,
+    Connection, ConnectionHandler, ConnectionPool, Connectivity, Endpoint, RemotingCommand,
+    ResponseCode,
 };
 use crate::config::routing::{BrokerRegistry, TopicBrokerMapping};
 use crate::error::SendFailure;
+use crate::server_requests::ServerRequests;
 
 /// How a round of heartbeats went.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +47,8 @@ pub(crate) struct Heartbeats {
     timeout: Duration,
     /// Passes on to it what connections tell. It holds no connection, hence no circle.
     registry: Arc<BrokerRegistry>,
+    /// Takes what brokers ask by themselves.
+    requests: Arc<ServerRequests>,
     tasks: TaskTracker,
     cancel: CancellationToken,
     counts: Arc<Counts>,
@@ -57,6 +61,14 @@ struct Counts {
 }
 
 impl ConnectionHandler for Heartbeats {
+    fn handle_request(
+        &self,
+        connection: &Connection,
+        request: &RemotingCommand,
+    ) -> Option<RemotingCommand> {
+        self.requests.handle(connection, request)
+    }
+
     fn connected(&self, connection: &Connection) {
         let beat = self.beat(connection.clone(), self.deadline());
         let cancel = self.cancel.clone();
@@ -86,6 +98,7 @@ impl Heartbeats {
         group: Arc<str>,
         timeout: Duration,
         registry: Arc<BrokerRegistry>,
+        requests: Arc<ServerRequests>,
         tasks: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
@@ -96,6 +109,7 @@ impl Heartbeats {
             body,
             timeout,
             registry,
+            requests,
             tasks,
             cancel,
             counts: Arc::default(),

@@ -24,6 +24,7 @@ mod producer;
 mod receipt;
 mod report;
 mod retry;
+mod server_requests;
 mod stats;
 mod stream;
 

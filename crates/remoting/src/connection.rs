@@ -23,7 +23,7 @@ mod tests;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -124,6 +124,21 @@ impl fmt::Debug for Connection {
     }
 }
 
+/// Serves the requests of the other side.
+struct Server {
+    handler: Arc<dyn ConnectionHandler>,
+    /// Not kept alive by the task: the connection ends with its last user.
+    handle: Weak<Handle>,
+}
+
+impl Server {
+    /// The answer to a request; none either when nobody uses the connection any more.
+    fn serve(&self, request: &RemotingCommand) -> Option<RemotingCommand> {
+        let handle = self.handle.upgrade()?;
+        self.handler.handle_request(&Connection { handle }, request)
+    }
+}
+
 /// Ends the connection's task when the last user has gone.
 struct Handle {
     shared: Arc<Shared>,
@@ -166,9 +181,14 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin,
     {
         let shared = Arc::new(Shared::new(peer, options, counters, watch));
-        let limit = options.frame_limit();
-        let driver = driver::drive(stream, Arc::clone(&shared), handler, limit);
-        let handle = Arc::new(Handle { shared });
+        let handle = Arc::new(Handle {
+            shared: Arc::clone(&shared),
+        });
+        let server = Server {
+            handler,
+            handle: Arc::downgrade(&handle),
+        };
+        let driver = driver::drive(stream, shared, server, options.frame_limit());
         (Self { handle }, driver)
     }
 

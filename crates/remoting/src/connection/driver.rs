@@ -13,8 +13,8 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::io::poll_read_buf;
 use tracing::{debug, trace};
 
+use super::Server;
 use super::error::CloseReason;
-use super::handler::ConnectionHandler;
 use super::outgoing::Outgoing;
 use super::shared::{Answer, Shared, Work};
 use super::stats::count;
@@ -35,7 +35,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 pub(super) fn drive<S>(
     stream: S,
     shared: Arc<Shared>,
-    handler: Arc<dyn ConnectionHandler>,
+    server: Server,
     frame_limit: usize,
 ) -> impl Future<Output = CloseReason> + Send + use<S>
 where
@@ -43,22 +43,17 @@ where
 {
     // If the task is dropped at a shutdown of its runtime, waiting requests still learn of it.
     let closer = CloseOnDrop(shared);
-    run(stream, closer, handler, frame_limit)
+    run(stream, closer, server, frame_limit)
 }
 
-async fn run<S>(
-    stream: S,
-    closer: CloseOnDrop,
-    handler: Arc<dyn ConnectionHandler>,
-    frame_limit: usize,
-) -> CloseReason
+async fn run<S>(stream: S, closer: CloseOnDrop, server: Server, frame_limit: usize) -> CloseReason
 where
     S: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let mut driver = Driver {
         stream,
         shared: Arc::clone(&closer.0),
-        handler,
+        server,
         frame_limit,
         incoming: BytesMut::new(),
         answers: Vec::new(),
@@ -90,7 +85,7 @@ impl Drop for CloseOnDrop {
 struct Driver<S> {
     stream: S,
     shared: Arc<Shared>,
-    handler: Arc<dyn ConnectionHandler>,
+    server: Server,
     frame_limit: usize,
     incoming: BytesMut,
     /// Answers of one turn, completed together.
@@ -209,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         let request = RemotingCommand::decode(frame)?;
         trace!(peer = %self.shared.peer, code = request.code, "server request");
         count(&self.shared.counters.server_requests, 1);
-        let reply = self.handler.handle_request(&self.shared.peer, &request);
+        let reply = self.server.serve(&request);
         if let Some(reply) = reply.filter(|_| !request.is_oneway()) {
             self.shared.reply(&reply);
         }

@@ -12,12 +12,17 @@ use crate::connectivity::Connectivity;
 /// Called on the connection's task: it must return quickly and hand longer work to a task of its
 /// own.
 pub trait ConnectionHandler: Send + Sync + 'static {
-    /// Handles one request from `peer`; the returned command is sent back unless the request is
-    /// one-way.
+    /// Handles one request that came on `connection`; the returned command is sent back unless the
+    /// request is one-way. What is to be said to the server later goes on the same connection: keep
+    /// a clone of it no longer than that takes, since it keeps the connection open.
     ///
     /// The default answers as a producer without consumers does: see [`NoConsumer`].
-    fn handle_request(&self, peer: &str, request: &RemotingCommand) -> Option<RemotingCommand> {
-        let _ = peer;
+    fn handle_request(
+        &self,
+        connection: &Connection,
+        request: &RemotingCommand,
+    ) -> Option<RemotingCommand> {
+        let _ = connection;
         answer_as_pure_producer(request)
     }
 
@@ -84,9 +89,7 @@ mod tests {
 
     #[test]
     fn an_unknown_request_is_answered_with_code_3() {
-        let reply = NoConsumer
-            .handle_request("peer", &RemotingCommand::request(4711, 9))
-            .unwrap();
+        let reply = answer_as_pure_producer(&RemotingCommand::request(4711, 9)).unwrap();
         assert_eq!((reply.code, reply.opaque), (3, 9));
         assert!(reply.is_response());
     }
@@ -94,10 +97,10 @@ mod tests {
     #[test]
     fn requests_for_consumers_are_refused_or_ignored() {
         let request = RemotingCommand::request(307, 1).with_field("consumerGroup", "g");
-        let reply = NoConsumer.handle_request("peer", &request).unwrap();
+        let reply = answer_as_pure_producer(&request).unwrap();
         assert_eq!(reply.code, 1);
         assert!(reply.remark.unwrap().contains("<g>"));
         let notice = RemotingCommand::request(40, 1);
-        assert_eq!(NoConsumer.handle_request("peer", &notice), None);
+        assert_eq!(answer_as_pure_producer(&notice), None);
     }
 }

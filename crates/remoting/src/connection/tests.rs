@@ -60,13 +60,21 @@ struct Fixture {
 
 impl Fixture {
     fn new(options: &ConnectionOptions, pipe: usize) -> Self {
+        Self::made(options, pipe, Arc::new(NoConsumer))
+    }
+
+    fn with_handler(handler: Arc<dyn ConnectionHandler>) -> Self {
+        Self::made(&ConnectionOptions::new(), 1 << 20, handler)
+    }
+
+    fn made(options: &ConnectionOptions, pipe: usize, handler: Arc<dyn ConnectionHandler>) -> Self {
         let (ours, theirs) = duplex(pipe);
         let counters = Arc::new(Counters::default());
         let (connection, driver) = Connection::watched(
             ours,
             Arc::from("peer:1"),
             options,
-            Arc::new(NoConsumer),
+            handler,
             Arc::clone(&counters),
             None,
         );
@@ -329,6 +337,44 @@ async fn a_request_of_the_server_never_answers_one_of_ours_even_with_the_same_nu
         request.await.unwrap().unwrap().remark().as_deref(),
         Some("ours")
     );
+}
+
+/// Asks back on the connection that a request of the server came on.
+struct AsksBack;
+
+impl ConnectionHandler for AsksBack {
+    fn handle_request(
+        &self,
+        connection: &Connection,
+        request: &RemotingCommand,
+    ) -> Option<RemotingCommand> {
+        drop(ask(connection, Bytes::new()));
+        Some(RemotingCommand::response(
+            ResponseCode::SUCCESS,
+            request.opaque,
+            Some(connection.peer().to_owned()),
+        ))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_the_server_comes_with_its_connection_and_does_not_keep_it() {
+    let mut fixture = Fixture::with_handler(Arc::new(AsksBack));
+    fixture.peer.say(&RemotingCommand::request(39, 7)).await;
+    let (mut answered, mut asked) = (None, None);
+    for _ in 0..2 {
+        let command = fixture.peer.next().await;
+        if command.is_response() {
+            answered = Some((command.opaque, command.remark));
+        } else {
+            asked = Some(command.opaque);
+        }
+    }
+    assert_eq!(answered, Some((7, Some("peer:1".to_owned()))));
+    fixture.peer.answer(asked.unwrap(), "").await;
+    drop(fixture.connection);
+    assert!(fixture.peer.is_closed().await);
+    assert!(matches!(fixture.driver.await.unwrap(), CloseReason::Local));
 }
 
 #[tokio::test(start_paused = true)]

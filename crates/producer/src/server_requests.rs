@@ -1,0 +1,75 @@
+//! What brokers ask of this client by themselves: for the state of a transaction, and to take a reply.
+//!
+//! Requests come on the task of a connection, so whoever is asked here must answer at once and hand longer work to a
+//! task of its own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tracing::debug;
+
+use crate::config::routing::remoting::{
+    Connection, ConnectionHandler, NoConsumer, RemotingCommand, RequestCode,
+};
+
+/// Takes the questions of brokers about transactions of one group (Java: `TransactionMQProducer`'s part of
+/// `ClientRemotingProcessor.checkTransactionState`).
+pub(crate) trait TransactionDesk: Send + Sync {
+    /// Takes a question that came on `connection`. It is one-way: the answer is a request of its own on the same
+    /// connection. Called on the connection's task, so it must return at once.
+    fn check(&self, connection: &Connection, request: &RemotingCommand);
+}
+
+/// Hands requests of brokers to those that they are for.
+#[derive(Default)]
+pub(crate) struct ServerRequests {
+    desks: RwLock<HashMap<Arc<str>, Arc<dyn TransactionDesk>>>,
+}
+
+impl fmt::Debug for ServerRequests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerRequests").finish_non_exhaustive()
+    }
+}
+
+impl ServerRequests {
+    /// Has questions about transactions of `group` asked at `desk`, until [`forget_group`](Self::forget_group).
+    ///
+    /// The pool keeps the desk alive, so the desk must keep neither pool nor producer alive.
+    #[expect(dead_code, reason = "transactions come next")]
+    pub(crate) fn register_transactions(&self, group: &Arc<str>, desk: Arc<dyn TransactionDesk>) {
+        let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
+        desks.insert(Arc::clone(group), desk);
+    }
+
+    /// Forgets who is asked for a group.
+    pub(crate) fn forget_group(&self, group: &str) {
+        let mut desks = self.desks.write().unwrap_or_else(PoisonError::into_inner);
+        desks.remove(group);
+    }
+
+    /// Deals with a request of a broker; the answer is sent back unless the request is one-way.
+    pub(crate) fn handle(
+        &self,
+        connection: &Connection,
+        request: &RemotingCommand,
+    ) -> Option<RemotingCommand> {
+        match RequestCode(request.code) {
+            RequestCode::CHECK_TRANSACTION_STATE => {
+                match self.desk(request) {
+                    Some(desk) => desk.check(connection, request),
+                    None => debug!(broker = connection.peer(), "no transactions here"),
+                }
+                None
+            }
+            _ => NoConsumer.handle_request(connection, request),
+        }
+    }
+
+    /// The desk of the group that a transaction belongs to.
+    fn desk(&self, _request: &RemotingCommand) -> Option<Arc<dyn TransactionDesk>> {
+        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
+        desks.values().next().cloned()
+    }
+}
