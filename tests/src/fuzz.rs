@@ -26,6 +26,7 @@ mod connection;
 mod frames;
 mod headers;
 mod routing;
+mod stored;
 mod texts;
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 18] = [
+pub static TARGETS: [Target; 20] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -140,6 +141,20 @@ pub static TARGETS: [Target; 18] = [
         seeds: compressed::seeds,
         tokens: compressed::TOKENS,
         check: compressed::check,
+    },
+    Target {
+        name: "stored_message",
+        about: "stored messages: nothing but whole ones, bounded, unchanged by writing",
+        seeds: stored::message_seeds,
+        tokens: stored::TOKENS,
+        check: stored::message,
+    },
+    Target {
+        name: "check_transaction",
+        about: "questions for transactions: header and half message read together, the answer gives back what was asked",
+        seeds: stored::question_seeds,
+        tokens: stored::TOKENS,
+        check: stored::question,
     },
     Target {
         name: "properties",

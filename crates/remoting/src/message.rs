@@ -6,6 +6,7 @@ pub mod compression;
 pub mod id;
 pub mod properties;
 pub mod property;
+mod stored;
 pub mod topic;
 
 use std::fmt;
@@ -19,6 +20,7 @@ pub use compression::{CompressionError, CompressionType, Compressor};
 pub use id::{MessageId, MessageIdGenerator, OffsetMessageId, OffsetMessageIdError};
 pub use properties::Properties;
 pub use property::PropertyError;
+pub use stored::{MessageExt, StoredMessageError};
 pub use topic::{GroupError, TopicError, validate_group, validate_topic_for_send};
 
 use crate::byte_size::ByteSize;

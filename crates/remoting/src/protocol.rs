@@ -4,7 +4,9 @@
 //! [`RequestCode`](crate::RequestCode).
 
 mod bare_keys;
+pub mod check_transaction;
 pub mod cluster;
+pub mod end_transaction;
 pub mod heartbeat;
 pub(crate) mod lenient;
 pub mod prepared;
@@ -14,7 +16,9 @@ pub mod send;
 pub mod stored;
 pub mod unregister;
 
+pub use check_transaction::CheckTransactionStateRequestHeader;
 pub use cluster::ClusterInfo;
+pub use end_transaction::{EndTransactionRequestHeader, TransactionEnd};
 pub use heartbeat::{HeartbeatData, HeartbeatRequestHeader};
 pub use prepared::PreparedSend;
 pub use route::{

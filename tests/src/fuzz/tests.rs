@@ -66,6 +66,8 @@ survive! {
     heartbeats_survive_any_bytes: heartbeat,
     batches_survive_any_bytes: batch,
     compressed_bodies_survive_any_bytes: decompress,
+    stored_messages_survive_any_bytes: stored_message,
+    questions_for_transactions_survive_any_bytes: check_transaction,
     property_strings_survive_any_text: properties,
     offset_ids_survive_any_text: offset_id,
     sizes_survive_any_text: byte_size,

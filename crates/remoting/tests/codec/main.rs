@@ -16,3 +16,4 @@ mod round_trips;
 mod routes;
 mod signatures;
 mod support;
+mod transactions;
