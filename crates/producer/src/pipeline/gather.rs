@@ -148,11 +148,11 @@ impl Drop for Alone<'_> {
     }
 }
 
-impl Call<'_> {
-    /// The `WAIT` of a message that may travel with others; none if it goes by itself.
-    pub(super) fn may_join(self) -> Option<bool> {
+impl<'a> Call<'a> {
+    /// Where the message may travel with others, and its `WAIT`; none if it goes by itself.
+    pub(super) fn may_join(self) -> Option<(&'a Gatherer, bool)> {
         let core = self.core;
-        core.gatherer.as_ref()?;
+        let gatherer = core.gatherer.as_ref()?;
         // Lanes of ordered messages let one message go at a time.
         if core.lanes.ordered() != Ordered::None && self.has_order() {
             return None;
@@ -162,7 +162,7 @@ impl Call<'_> {
             return None;
         }
         let wait = self.message.batch_wait().ok()?;
-        fits(self.message).then_some(wait)
+        fits(self.message).then_some((gatherer, wait))
     }
 
     fn has_order(self) -> bool {
@@ -175,11 +175,8 @@ impl Core {
     pub(super) async fn gather<'a>(
         self: &'a Arc<Self>,
         call: Call<'a>,
-        wait: bool,
+        (gatherer, wait): (&'a Gatherer, bool),
     ) -> Gathered<'a> {
-        let Some(gatherer) = &self.gatherer else {
-            return Gathered::ended(Err(call.error(None, SendFailure::Deadline, Vec::new())));
-        };
         if let Err(cause) = call.check() {
             self.count_refusal();
             return Gathered::ended(Err(call.error(None, cause, Vec::new())));
@@ -195,9 +192,8 @@ impl Core {
         };
         let topic = call.message.topic_shared();
         let queue = found.as_ref().map(|found| found.1.queue());
-        // Shared by what is held while the message waits, which should be small.
         let stamp = self.stamp();
-        let mut entrant = Some(Entrant {
+        let mut entrant = Entrant {
             visit,
             message: call.message,
             stamp,
@@ -205,29 +201,28 @@ impl Core {
             timeout: call.deadline.duration_since(call.began),
             began: call.began,
             deadline: call.deadline,
-        });
-        let entry = poll_fn(|context| {
-            loop {
-                let lane = gatherer.lane(topic, queue);
-                match lane.enter(self, &gatherer.rules, &mut entrant, context.waker()) {
-                    // Another one takes its place.
-                    Entry::Retired => {}
-                    Entry::Alone => return Poll::Ready((lane, None)),
-                    Entry::Member(member) => return Poll::Ready((lane, Some(member))),
-                }
-            }
-        });
-        let (lane, member) = entry.await;
-        if let Some(member) = member {
-            drop((lane, found));
-            let (batch, index) = member.await;
-            return Gathered::ended(batch.outcome_of(topic, index, &stamp, call.began));
-        }
-        let alone = Alone { gatherer, lane };
-        let Some(Entrant { visit, .. }) = entrant else {
-            // The lane has left it here.
-            return Gathered::ended(Err(call.error(None, SendFailure::Deadline, Vec::new())));
         };
+        // Known to the batch from the start, so that its outcome needs no other look at this future.
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        let (lane, entered) = loop {
+            let lane = gatherer.lane(topic, queue);
+            entrant = match lane.enter(self, &gatherer.rules, entrant, &waker) {
+                // Another one takes its place.
+                Entry::Retired(entrant) => entrant,
+                Entry::Alone(entrant) => break (lane, Ok(entrant)),
+                Entry::Member(member) => break (lane, Err(member)),
+            };
+        };
+        drop(waker);
+        let visit = match entered {
+            Ok(entrant) => entrant.visit,
+            Err(member) => {
+                drop((lane, found));
+                let (batch, index) = member.await;
+                return Gathered::ended(batch.outcome_of(topic, index, &stamp, call.began));
+            }
+        };
+        let alone = Alone { gatherer, lane };
         let mut admitted = Admitted {
             visit,
             stamp,

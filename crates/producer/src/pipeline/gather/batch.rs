@@ -54,6 +54,20 @@ pub(super) struct Members {
     wakers: Vec<Waker>,
 }
 
+impl Members {
+    fn push(&mut self, entrant: Entrant<'_>, rules: &Rules, waker: &Waker) -> (usize, bool) {
+        let message = entrant.message;
+        message.write_batch_member(Some(&entrant.stamp.id), &mut self.body);
+        self.bytes += message.body().len() + message.properties().wire_len();
+        entrant.visit.hand_over(&mut self.places);
+        self.wakers.push(waker.clone());
+        let index = self.count;
+        self.count += 1;
+        let is_full = self.count >= rules.messages || self.body.len() >= rules.bytes;
+        (index, is_full)
+    }
+}
+
 /// A message that was taken.
 pub(super) struct Entrant<'a> {
     pub(super) visit: Visit<'a>,
@@ -73,55 +87,53 @@ impl Entrant<'_> {
 }
 
 impl Batch {
-    /// A batch that begins with this message, which is yet to be added.
-    pub(super) fn of(entrant: &Entrant<'_>) -> Self {
-        Self {
-            wait: entrant.wait,
-            timeout: entrant.timeout,
-            born: entrant.stamp.born,
-            began: entrant.began,
-            deadline: entrant.deadline,
-            leave: Notify::new(),
-            members: Mutex::default(),
-            outcome: OnceLock::new(),
-        }
-    }
-
-    /// Takes a member of so many bytes, if it may be one; returns its place, and whether the batch is full. The first
-    /// is always taken.
-    pub(super) fn add(
-        &self,
-        entrant: &mut Option<Entrant<'_>>,
+    /// A batch that begins with this message, and whether it is full already.
+    pub(super) fn begin(
+        first: Entrant<'_>,
         length: usize,
         rules: &Rules,
         waker: &Waker,
-    ) -> Option<(usize, bool)> {
+    ) -> (Self, bool) {
+        let mut batch = Self {
+            wait: first.wait,
+            timeout: first.timeout,
+            born: first.stamp.born,
+            began: first.began,
+            deadline: first.deadline,
+            leave: Notify::new(),
+            members: Mutex::default(),
+            outcome: OnceLock::new(),
+        };
+        let members = batch.members.get_mut();
+        let members = members.unwrap_or_else(PoisonError::into_inner);
+        // Others will be like it.
+        let room = length.saturating_mul(rules.messages).min(rules.bytes);
+        members.body.reserve(room.min(ROOM_AT_FIRST).max(length));
+        let usual = rules.messages.min(USUAL_MEMBERS);
+        members.wakers.reserve_exact(usual);
+        let (_, is_full) = members.push(first, rules, waker);
+        (batch, is_full)
+    }
+
+    /// Takes a member of so many bytes, if it may be one; returns its place, and whether the batch is full.
+    pub(super) fn add<'a>(
+        &self,
+        entrant: Entrant<'a>,
+        length: usize,
+        rules: &Rules,
+        waker: &Waker,
+    ) -> Result<(usize, bool), Entrant<'a>> {
         // All are given the same time, so that none has to be given up early for another; and one that came late, having
         // waited for its queue, is not held beyond its deadline.
-        let is_alike = |it: &Entrant<'_>| {
-            let is_late = it.deadline + OVERTAKEN < self.deadline;
-            self.wait == it.wait && self.timeout == it.timeout && !is_late
-        };
-        let mut guard = self.lock();
-        let members = &mut *guard;
-        let has_room = members.count == 0 || members.body.len() + length <= rules.bytes;
-        let entrant = entrant.take_if(|it| has_room && is_alike(it))?;
-        let message = entrant.message;
-        if members.count == 0 {
-            // Others will be like it.
-            let room = length.saturating_mul(rules.messages).min(rules.bytes);
-            members.body.reserve(room.min(ROOM_AT_FIRST).max(length));
-            let usual = rules.messages.min(USUAL_MEMBERS);
-            members.wakers.reserve_exact(usual);
+        let is_late = entrant.deadline + OVERTAKEN < self.deadline;
+        let is_alike =
+            self.wait == entrant.wait && self.timeout == entrant.timeout && !is_late;
+        let mut members = self.lock();
+        if is_alike && members.body.len() + length <= rules.bytes {
+            Ok(members.push(entrant, rules, waker))
+        } else {
+            Err(entrant)
         }
-        message.write_batch_member(Some(&entrant.stamp.id), &mut members.body);
-        members.bytes += message.body().len() + message.properties().wire_len();
-        entrant.visit.hand_over(&mut members.places);
-        let index = members.count;
-        members.count += 1;
-        members.wakers.push(waker.clone());
-        let is_full = members.count >= rules.messages || members.body.len() >= rules.bytes;
-        Some((index, is_full))
     }
 
     /// What the members brought, for the one who delivers it.

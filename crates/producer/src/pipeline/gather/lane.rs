@@ -36,13 +36,13 @@ struct State {
 }
 
 /// How a message goes on.
-pub(super) enum Entry {
-    /// By itself, counted as a request under way; the entrant was left.
-    Alone,
-    /// In a batch; the entrant was taken.
+pub(super) enum Entry<'a> {
+    /// By itself, counted as a request under way.
+    Alone(Entrant<'a>),
+    /// In a batch.
     Member(Member),
     /// In another lane, since this one was dropped.
-    Retired,
+    Retired(Entrant<'a>),
 }
 
 /// What a batch whose waiting is over does.
@@ -73,42 +73,40 @@ impl Lane {
     }
 
     /// Takes a message into the open batch, or lets it go by itself.
-    pub(super) fn enter(
+    pub(super) fn enter<'a>(
         self: &Arc<Self>,
         core: &Arc<Core>,
         rules: &Rules,
-        entrant: &mut Option<Entrant<'_>>,
+        mut entrant: Entrant<'a>,
         waker: &Waker,
-    ) -> Entry {
-        let length = entrant.as_ref().map_or(0, Entrant::length);
+    ) -> Entry<'a> {
+        let length = entrant.length();
         let mut state = self.lock();
         if state.is_retired {
-            return Entry::Retired;
+            return Entry::Retired(entrant);
         }
         let is_lone = rules.linger.is_zero() && state.is_idle();
         // The copy would cost more than the request.
         let is_large = length > rules.bytes && self.queue.is_none();
         if is_lone || is_large {
             state.under_way += 1;
-            return Entry::Alone;
+            return Entry::Alone(entrant);
         }
         if let Some(open) = &state.open {
-            if let Some((index, is_full)) = open.add(entrant, length, rules, waker) {
-                let member = Member::new(Arc::clone(open), index);
-                if is_full {
-                    self.close(&mut state);
+            entrant = match open.add(entrant, length, rules, waker) {
+                Ok((index, is_full)) => {
+                    let member = Member::new(Arc::clone(open), index);
+                    if is_full {
+                        self.close(&mut state);
+                    }
+                    return Entry::Member(member);
                 }
-                return Entry::Member(member);
-            }
+                Err(entrant) => entrant,
+            };
             self.close(&mut state);
         }
-        // It comes once only.
-        let Some(first) = entrant else {
-            return Entry::Retired;
-        };
-        let batch = Arc::new(Batch::of(first));
-        let added = batch.add(entrant, length, rules, waker);
-        let (index, is_full) = added.unwrap_or_default();
+        let (batch, is_full) = Batch::begin(entrant, length, rules, waker);
+        let batch = Arc::new(batch);
         state.open = Some(Arc::clone(&batch));
         state.open_leaves = false;
         if is_full {
@@ -123,7 +121,7 @@ impl Lane {
         }
         drop(state);
         task::begin(core, Arc::clone(self), Arc::clone(&batch), rules);
-        Entry::Member(Member::new(batch, index))
+        Entry::Member(Member::new(batch, 0))
     }
 
     /// Lets nobody into the open batch any more; it leaves now, or when its turn comes.
