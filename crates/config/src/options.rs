@@ -138,6 +138,7 @@ impl ProducerConfig {
         let max_pending = options.max_pending.max(max_pending);
         let options = options
             .with_connect_timeout(self.connect_timeout)
+            .with_connections(usize::try_from(self.connections_per_broker).unwrap_or(1))
             .with_header_encoding(self.header_encoding)
             .with_max_pending(max_pending);
         match self.credentials() {

@@ -394,6 +394,12 @@ settings! {
     allowed "json or binary" = (),
     java Some("serializeType"), old false;
 
+    /// Connections to each broker. Messages that are bound to a queue, as those with a sharding key, keep to one of them.
+    connections_per_broker: u32, set by u32,
+    default "1",
+    allowed "1 to 16" = 1..=16,
+    java None, old false;
+
     /// The longest time to open a connection.
     connect_timeout: Duration, set by Duration,
     default "3s",

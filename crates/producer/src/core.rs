@@ -138,6 +138,7 @@ impl Core {
         ));
         let handler = Arc::clone(&heartbeats);
         let brokers = ConnectionPool::with_dialer(options.clone(), handler, Arc::clone(&dialer));
+        let options = options.with_connections(1);
         let name_servers = ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialer);
         let pool = name_servers.clone();
         let source = match discovery {

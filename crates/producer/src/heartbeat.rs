@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -185,11 +186,16 @@ impl Heartbeats {
         report
     }
 
-    /// One heartbeat at one address, dialled if need be.
+    /// One heartbeat at one address, dialled if need be; and one on each further connection to it.
     async fn beat_at(self: Arc<Self>, endpoint: Endpoint) -> Result<(), SendFailure> {
         let deadline = self.deadline();
         match endpoint.connection(deadline).await {
-            Ok(connection) => self.beat(connection, deadline).await,
+            Ok(connection) => {
+                // Brokers know producers by their connections.
+                let further = endpoint.all_current().into_iter().skip(1);
+                let further = join_all(further.map(|further| self.beat(further, deadline)));
+                join(self.beat(connection, deadline), further).await.0
+            }
             Err(error) => {
                 debug!(%error, "no heartbeat");
                 self.counts.failed.fetch_add(1, Relaxed);

@@ -1,6 +1,7 @@
 //! Connections by address: opened on demand by one dial at a time, reopened after a growing pause.
 
 mod backoff;
+mod companions;
 mod endpoint;
 mod hold;
 mod link;
@@ -121,7 +122,7 @@ impl ConnectionPool {
     #[must_use]
     pub fn open_connections(&self) -> Vec<Connection> {
         let endpoints = self.endpoints();
-        endpoints.iter().filter_map(Endpoint::current).collect()
+        endpoints.iter().flat_map(Endpoint::all_current).collect()
     }
 
     /// Closes the connections of addresses that `keep` rejects, and drops the addresses. One whose

@@ -71,12 +71,21 @@ impl fmt::Display for MessageQueue {
 
 /// A queue together with the broker that serves it, as names: what notes about a send
 /// keep, behind one shared pointer, without keeping the broker itself.
-#[derive(Debug)]
 pub struct QueuePlace {
     queue: MessageQueue,
     broker: Arc<str>,
     address: Arc<str>,
     prepared: OnceLock<PreparedSend>,
+}
+
+impl fmt::Debug for QueuePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueuePlace")
+            .field("queue", &self.queue)
+            .field("broker", &self.broker)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 impl QueuePlace {

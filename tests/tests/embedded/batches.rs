@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -358,7 +359,7 @@ async fn who_leaves_a_batch_leaves_the_others_alone_and_keeps_its_place_until_th
         .map(|message| Box::pin(producer.send(message)))
         .collect();
     for send in &mut sends {
-        assert!(futures_poll(send.as_mut()).await.is_none(), "it lingers");
+        assert!(is_pending(send.as_mut()).await, "it lingers");
     }
     drop(sends.remove(2));
     assert_eq!(producer.stats().under_way, 5, "its place is held");
@@ -380,19 +381,6 @@ async fn who_leaves_a_batch_leaves_the_others_alone_and_keeps_its_place_until_th
     Ok(())
 }
 
-/// One poll.
-async fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
-    let mut future = Some(future);
-    std::future::poll_fn(move |context| {
-        let polled = future.take().map(|future| future.poll(context));
-        std::task::Poll::Ready(match polled {
-            Some(std::task::Poll::Ready(output)) => Some(output),
-            _ => None,
-        })
-    })
-    .await
-}
-
 #[tokio::test]
 async fn dropping_the_last_handle_ends_a_lingering_batch() -> Result<()> {
     let cluster = cluster().topic("t", 4).start().await?;
@@ -412,9 +400,14 @@ async fn dropping_the_last_handle_ends_a_lingering_batch() -> Result<()> {
     first.context("the first")?;
     {
         let mut send = Box::pin(producer.send(Message::new("t", "left")?));
-        assert!(futures_poll(send.as_mut()).await.is_none());
+        assert!(is_pending(send.as_mut()).await);
     }
     drop(producer);
     let closed = |cluster: &EmbeddedCluster| crate::support::connections(cluster) == 0;
     until(&cluster, "all connections end", closed).await
+}
+
+/// Polls once.
+async fn is_pending(mut future: std::pin::Pin<&mut impl Future>) -> bool {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }

@@ -290,7 +290,12 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         let Errand { core, topic, .. } = self.errand;
         let parcel = &self.parcel;
         let endpoint = routing.broker().endpoint();
-        let connection = match endpoint.current() {
+        let current = if self.is_bound {
+            endpoint.current()
+        } else {
+            endpoint.any_current()
+        };
+        let connection = match current {
             Some(connection) => connection,
             // Rare, so boxed: the future of a send should be small.
             None => match Box::pin(endpoint.connection(until)).await {

@@ -127,3 +127,29 @@ async fn an_address_that_no_route_names_any_more_loses_its_connection() {
     cluster_is(&cluster, |cluster| cluster.connections(B).unwrap() == 0).await;
     producer.send(message()).await.unwrap();
 }
+
+#[tokio::test]
+async fn every_connection_to_a_broker_carries_messages_and_gets_heartbeats() {
+    let cluster = cluster(1).await;
+    let producer = producer_with(&cluster, |settings| {
+        settings
+            .connections_per_broker(3)
+            .heartbeat_broker_interval(millis(100))
+    })
+    .await;
+    cluster_is(&cluster, |c| c.producer_connections(GROUP).len() == 3).await;
+    let before = heartbeats(&cluster, A);
+    cluster_is(&cluster, |c| heartbeats(c, A) >= before + 6).await;
+    let sends = (0..30).map(|_| producer.send(message()));
+    for receipt in futures_util::future::join_all(sends).await {
+        receipt.unwrap();
+    }
+    assert_eq!(cluster.messages(TOPIC).len(), 30);
+
+    // All of them come back after a restart, and all take leave.
+    cluster.stop_broker_unnoticed(A).await.unwrap();
+    cluster.start_broker(A).await.unwrap();
+    cluster_is(&cluster, |c| c.producer_connections(GROUP).len() == 3).await;
+    producer.shutdown(millis(3000)).await;
+    cluster_is(&cluster, |c| c.producer_connections(GROUP).is_empty()).await;
+}

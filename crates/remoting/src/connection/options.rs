@@ -23,6 +23,9 @@ use crate::frame::{HeaderEncoding, MAX_FRAME_LENGTH};
 pub struct ConnectionOptions {
     /// Longest time to open a connection. Default 3 s (Java: `connectTimeoutMillis`).
     pub connect_timeout: Duration,
+    /// Connections to each address that is in use. Default 1; 0 counts as 1. Requests whose order matters keep to the
+    /// first.
+    pub connections: usize,
     /// How headers of requests are encoded; answers are read in either encoding. Default
     /// [`HeaderEncoding::Binary`] (Java: `serializeType`, there JSON).
     pub header_encoding: HeaderEncoding,
@@ -72,6 +75,7 @@ impl Default for ConnectionOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(3),
+            connections: 1,
             header_encoding: HeaderEncoding::default(),
             max_frame_length: ByteSize::mib(16),
             max_pending: 65_536,
@@ -99,6 +103,13 @@ impl ConnectionOptions {
     #[must_use]
     pub const fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets [`connections`](Self::connections).
+    #[must_use]
+    pub const fn with_connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
         self
     }
 

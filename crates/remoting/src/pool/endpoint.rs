@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
+use super::companions::Companions;
 use super::hold::EndpointHold;
 use super::link::{Link, Place, Step};
 use super::recovery::{self, Running};
@@ -68,6 +69,9 @@ pub(super) struct Inner {
     /// Wakes the recovery.
     nudge: Arc<Notify>,
     link: Mutex<Link>,
+    companions: Companions,
+    /// It is a companion itself, and nobody is told of its connectivity.
+    is_companion: bool,
 }
 
 impl fmt::Debug for Endpoint {
@@ -87,6 +91,21 @@ impl From<Arc<Inner>> for Endpoint {
 
 impl Endpoint {
     pub(super) fn new(address: Arc<str>, environment: Arc<Environment>) -> Self {
+        let companions = Companions::of(&address, &environment);
+        Self::with_companions(address, environment, companions, false)
+    }
+
+    /// One of the further connections of an address.
+    pub(super) fn companion(address: Arc<str>, environment: Arc<Environment>) -> Self {
+        Self::with_companions(address, environment, Companions::none(), true)
+    }
+
+    fn with_companions(
+        address: Arc<str>,
+        environment: Arc<Environment>,
+        companions: Companions,
+        is_companion: bool,
+    ) -> Self {
         let silence_limit = SilenceLimit::new(environment.options.silence_limit);
         Self {
             inner: Arc::new(Inner {
@@ -100,6 +119,8 @@ impl Endpoint {
                 holders: AtomicUsize::new(0),
                 nudge: Arc::default(),
                 link: Mutex::default(),
+                companions,
+                is_companion,
             }),
         }
     }
@@ -116,6 +137,22 @@ impl Endpoint {
         let current = self.inner.current.load();
         let connection = current.as_deref()?;
         connection.is_open().then(|| connection.clone())
+    }
+
+    /// An open connection of those that the address has, each in its turn: with
+    /// [`connections`](ConnectionOptions::connections) of one as [`current`](Self::current). Requests whose order
+    /// matters keep to that one.
+    #[must_use]
+    pub fn any_current(&self) -> Option<Connection> {
+        self.inner.companions.next().or_else(|| self.current())
+    }
+
+    /// All open connections of the address.
+    #[must_use]
+    pub fn all_current(&self) -> Vec<Connection> {
+        let further = self.inner.companions.all().iter();
+        let further = further.filter_map(Self::current);
+        self.current().into_iter().chain(further).collect()
     }
 
     /// Whether the address can be reached, as far as its connection tells. One atomic load.
@@ -136,6 +173,9 @@ impl Endpoint {
     /// request on.
     pub fn set_silence_limit(&self, limit: Duration) {
         self.inner.silence_limit.set(limit);
+        for companion in self.inner.companions.all() {
+            companion.set_silence_limit(limit);
+        }
     }
 
     /// Keeps the connection alive as long as the returned value lives: see [`EndpointHold`]. A
@@ -226,6 +266,7 @@ impl Endpoint {
 
     /// Closes the connection; the next request dials anew.
     pub(super) fn close(&self) {
+        self.inner.companions.all().iter().for_each(Self::close);
         if let Some(connection) = self.update(Link::release) {
             connection.close();
         }
@@ -233,7 +274,7 @@ impl Endpoint {
 
     /// Drops the connection if nobody holds the address or uses the connection; whether so.
     pub(super) fn release_unused(&self) -> bool {
-        self.update(|link| {
+        let unused = self.update(|link| {
             let unused = !self.is_held() && link.is_unused();
             if unused {
                 // Not closed but dropped: should a caller have taken it just now, its request goes
@@ -241,6 +282,11 @@ impl Endpoint {
                 drop(link.release());
             }
             unused
+        });
+        // One that is still used is dropped when the next unused address is looked for.
+        let further = self.inner.companions.all().iter();
+        further.fold(unused, |unused, companion| {
+            unused && companion.release_unused()
         })
     }
 
@@ -252,11 +298,21 @@ impl Endpoint {
     pub(super) fn add_holder(&self) {
         self.inner.holders.fetch_add(1, Ordering::AcqRel);
         self.update(|_| ());
+        self.inner
+            .companions
+            .all()
+            .iter()
+            .for_each(Self::add_holder);
     }
 
     pub(super) fn remove_holder(&self) {
         self.inner.holders.fetch_sub(1, Ordering::AcqRel);
         self.inner.nudge.notify_one();
+        self.inner
+            .companions
+            .all()
+            .iter()
+            .for_each(Self::remove_holder);
     }
 
     fn error(&self, failure: ConnectFailure) -> ConnectError {
@@ -335,9 +391,11 @@ impl Endpoint {
             debug!(%address, %connectivity, "connectivity changed");
             changes.send_replace(connectivity);
             self.inner.changed.notify_waiters();
-            environment
-                .handler
-                .connectivity_changed(address, connectivity);
+            if !self.inner.is_companion {
+                environment
+                    .handler
+                    .connectivity_changed(address, connectivity);
+            }
         }
     }
 
@@ -457,6 +515,10 @@ impl Endpoint {
         match place {
             Place::Current { doubted } => {
                 environment.handler.connected(&connection);
+                for companion in self.inner.companions.all() {
+                    // What keeps it away is its own matter; there is one connection.
+                    let _ = companion.join_dial();
+                }
                 if doubted {
                     self.probe(&connection);
                 }

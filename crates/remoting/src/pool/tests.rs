@@ -1,5 +1,6 @@
 //! The pool over loopback sockets, in real time.
 
+mod companions;
 mod connectivity;
 mod network;
 

@@ -126,8 +126,7 @@ impl Batch {
         // All are given the same time, so that none has to be given up early for another; and one that came late, having
         // waited for its queue, is not held beyond its deadline.
         let is_late = entrant.deadline + OVERTAKEN < self.deadline;
-        let is_alike =
-            self.wait == entrant.wait && self.timeout == entrant.timeout && !is_late;
+        let is_alike = self.wait == entrant.wait && self.timeout == entrant.timeout && !is_late;
         let mut members = self.lock();
         if is_alike && members.body.len() + length <= rules.bytes {
             Ok(members.push(entrant, rules, waker))
