@@ -116,6 +116,10 @@ impl Batch {
     }
 
     /// Takes a member of so many bytes, if it may be one; returns its place, and whether the batch is full.
+    #[expect(
+        clippy::result_large_err,
+        reason = "an entrant comes back once per batch, and stays on the stack"
+    )]
     pub(super) fn add<'a>(
         &self,
         entrant: Entrant<'a>,
