@@ -19,6 +19,7 @@ pub mod mutate;
 pub mod random;
 pub mod run;
 
+mod admin;
 mod bodies;
 mod compressed;
 mod config;
@@ -71,7 +72,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 20] = [
+pub static TARGETS: [Target; 22] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -127,6 +128,20 @@ pub static TARGETS: [Target; 20] = [
         seeds: bodies::heartbeat_seeds,
         tokens: corpus::JSON_TOKENS,
         check: bodies::heartbeat,
+    },
+    Target {
+        name: "topic_stats",
+        about: "offsets of a topic's queues, whose keys are objects: unchanged by writing, each queue once",
+        seeds: admin::topic_stats_seeds,
+        tokens: corpus::JSON_TOKENS,
+        check: admin::topic_stats,
+    },
+    Target {
+        name: "admin_bodies",
+        about: "settings and lists of topics, connections of producers, words of a broker: unchanged by writing",
+        seeds: admin::seeds,
+        tokens: corpus::JSON_TOKENS,
+        check: admin::bodies,
     },
     Target {
         name: "batch",

@@ -38,12 +38,20 @@ codes! {
     RequestCode {
         /// Send one message, long field names.
         SEND_MESSAGE = 10,
+        /// Messages with a key, by the broker's index.
+        QUERY_MESSAGE = 12,
         /// Create or change a topic.
         UPDATE_AND_CREATE_TOPIC = 17,
         /// Settings of a running broker; also a cheap sign that it serves requests.
         GET_BROKER_RUNTIME_INFO = 28,
+        /// Offset in a queue by time.
+        SEARCH_OFFSET_BY_TIMESTAMP = 29,
         /// Largest offset of a queue.
         GET_MAX_OFFSET = 30,
+        /// Smallest offset of a queue.
+        GET_MIN_OFFSET = 31,
+        /// One message by its place in the commit log.
+        VIEW_MESSAGE_BY_ID = 33,
         /// Announce the groups of a client on a connection.
         HEART_BEAT = 34,
         /// Take a group of a client back.
@@ -58,8 +66,12 @@ codes! {
         GET_ROUTEINFO_BY_TOPIC = 105,
         /// All brokers that a name server knows.
         GET_BROKER_CLUSTER_INFO = 106,
+        /// Offsets of a topic's queues on a broker.
+        GET_TOPIC_STATS_INFO = 202,
         /// Connections of a producer group.
         GET_PRODUCER_CONNECTION_LIST = 204,
+        /// Names of all topics that a name server knows.
+        GET_ALL_TOPIC_LIST_FROM_NAMESERVER = 206,
         /// Broker asks a consumer to reset its offset.
         RESET_CONSUMER_CLIENT_OFFSET = 220,
         /// Broker asks a consumer for its state.
@@ -74,6 +86,8 @@ codes! {
         SEND_BATCH_MESSAGE = 320,
         /// Broker hands a reply to the requester.
         PUSH_REPLY_MESSAGE_TO_CLIENT = 326,
+        /// Settings of a topic on a broker; 5.x only.
+        GET_TOPIC_CONFIG = 351,
     }
 }
 
@@ -106,6 +120,8 @@ codes! {
         NO_PERMISSION = 16,
         /// No such topic.
         TOPIC_NOT_EXIST = 17,
+        /// No message has the key.
+        QUERY_NOT_FOUND = 22,
         /// An illegal queue id or topic name.
         INVALID_PARAMETER = 29,
         /// The message lacks a buyer id.

@@ -4,27 +4,46 @@
 //! [`RequestCode`](crate::RequestCode).
 
 mod bare_keys;
+pub mod broker_info;
 pub mod check_transaction;
 pub mod cluster;
 pub mod end_transaction;
 pub mod heartbeat;
 pub(crate) mod lenient;
+mod object_keys;
+pub mod offset_query;
 pub mod prepared;
+pub mod producer_connections;
+pub mod query_message;
 pub mod route;
 pub mod route_request;
 pub mod send;
 pub mod stored;
+pub mod topic_config;
+pub mod topic_list;
+pub mod topic_stats;
 pub mod unregister;
 
+pub use broker_info::BrokerInfo;
 pub use check_transaction::CheckTransactionStateRequestHeader;
 pub use cluster::ClusterInfo;
 pub use end_transaction::{EndTransactionRequestHeader, TransactionEnd};
 pub use heartbeat::{HeartbeatData, HeartbeatRequestHeader};
+pub use offset_query::{
+    Boundary, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, SearchOffsetRequestHeader,
+};
 pub use prepared::PreparedSend;
+pub use producer_connections::{
+    ClientConnection, GetProducerConnectionListRequestHeader, ProducerConnections,
+};
+pub use query_message::{QueryMessageRequestHeader, ViewMessageRequestHeader};
 pub use route::{
     BrokerData, Permission, QueueData, RouteParseError, TopicQueueMappingInfo, TopicRouteData,
 };
 pub use route_request::GetRouteInfoRequestHeader;
 pub use send::{SendMessageRequestHeader, SendMessageRequestHeaderV1, SendMessageResponseHeader};
 pub use stored::{StoredMessage, TransactionId};
+pub use topic_config::{CreateTopicRequestHeader, GetTopicConfigRequestHeader, TopicConfig};
+pub use topic_list::TopicList;
+pub use topic_stats::{GetTopicStatsRequestHeader, QueueStats, TopicStats};
 pub use unregister::UnregisterClientRequestHeader;

@@ -64,6 +64,8 @@ survive! {
     routes_survive_any_bytes: route,
     cluster_information_survives_any_bytes: cluster,
     heartbeats_survive_any_bytes: heartbeat,
+    offsets_of_topics_survive_any_bytes: topic_stats,
+    answers_to_administration_survive_any_bytes: admin_bodies,
     batches_survive_any_bytes: batch,
     compressed_bodies_survive_any_bytes: decompress,
     stored_messages_survive_any_bytes: stored_message,

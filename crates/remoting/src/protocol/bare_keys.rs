@@ -54,7 +54,7 @@ pub(crate) fn quote_bare_keys(input: &[u8]) -> Vec<u8> {
 }
 
 /// Length of the string literal that `text` begins with, quotes included; to the end if it has none.
-fn string_length(text: &[u8]) -> usize {
+pub(super) fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     text.iter()
         .enumerate()

@@ -1,0 +1,134 @@
+//! Offsets of a queue: the smallest, the largest, and by time.
+
+use crate::code::RequestCode;
+use crate::command::RemotingCommand;
+use crate::frame::{Frame, FrameError};
+use crate::header::{FieldSink, RequestHeader};
+
+/// Header of `GET_MIN_OFFSET`: where the oldest message of a queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GetMinOffsetRequestHeader<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue_id: i32,
+}
+
+impl<'a> GetMinOffsetRequestHeader<'a> {
+    /// Asks for a queue's smallest offset.
+    #[must_use]
+    pub const fn new(topic: &'a str, queue_id: i32) -> Self {
+        Self { topic, queue_id }
+    }
+}
+
+impl RequestHeader for GetMinOffsetRequestHeader<'_> {
+    fn code(&self) -> RequestCode {
+        RequestCode::GET_MIN_OFFSET
+    }
+
+    fn write_fields<S: FieldSink>(&self, sink: &mut S) {
+        sink.text("topic", self.topic);
+        sink.integer("queueId", i64::from(self.queue_id));
+    }
+}
+
+/// Header of `GET_MAX_OFFSET`: where the next message of a queue will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GetMaxOffsetRequestHeader<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue_id: i32,
+}
+
+impl<'a> GetMaxOffsetRequestHeader<'a> {
+    /// Asks for a queue's largest offset.
+    #[must_use]
+    pub const fn new(topic: &'a str, queue_id: i32) -> Self {
+        Self { topic, queue_id }
+    }
+}
+
+impl RequestHeader for GetMaxOffsetRequestHeader<'_> {
+    fn code(&self) -> RequestCode {
+        RequestCode::GET_MAX_OFFSET
+    }
+
+    fn write_fields<S: FieldSink>(&self, sink: &mut S) {
+        sink.text("topic", self.topic);
+        sink.integer("queueId", i64::from(self.queue_id));
+    }
+}
+
+/// Which of several messages of one moment is meant. Java: `BoundaryType`; brokers before 5.2 take no notice of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Boundary {
+    /// The first one.
+    #[default]
+    Lower,
+    /// The last one.
+    Upper,
+}
+
+/// Header of `SEARCH_OFFSET_BY_TIMESTAMP`: the offset of the first message that was stored at a time or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SearchOffsetRequestHeader<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The queue.
+    pub queue_id: i32,
+    /// The time, in milliseconds since 1970 by the broker's clock.
+    pub timestamp: i64,
+    /// Which of several messages of that moment.
+    pub boundary: Boundary,
+}
+
+impl<'a> SearchOffsetRequestHeader<'a> {
+    /// Asks for the offset at a time in milliseconds since 1970.
+    #[must_use]
+    pub const fn new(topic: &'a str, queue_id: i32, timestamp: i64, boundary: Boundary) -> Self {
+        Self {
+            topic,
+            queue_id,
+            timestamp,
+            boundary,
+        }
+    }
+}
+
+impl RequestHeader for SearchOffsetRequestHeader<'_> {
+    fn code(&self) -> RequestCode {
+        RequestCode::SEARCH_OFFSET_BY_TIMESTAMP
+    }
+
+    fn write_fields<S: FieldSink>(&self, sink: &mut S) {
+        sink.text("topic", self.topic);
+        sink.integer("queueId", i64::from(self.queue_id));
+        sink.integer("timestamp", self.timestamp);
+        // What is not said is the lower one.
+        if self.boundary == Boundary::Upper {
+            sink.text("boundaryType", "UPPER");
+        }
+    }
+}
+
+/// The offset in an answer to one of these requests. Java: `GetMaxOffsetResponseHeader` and the like.
+///
+/// # Errors
+/// When the header is malformed, or the offset is absent or no number.
+pub fn read_offset(frame: &Frame) -> Result<i64, FrameError> {
+    let answer = RemotingCommand::decode(frame.clone())?;
+    let text = answer.field("offset").ok_or(FrameError::InvalidField {
+        name: "offset",
+        problem: "missing",
+    })?;
+    text.parse().map_err(|_| FrameError::InvalidField {
+        name: "offset",
+        problem: "no number in its range",
+    })
+}
