@@ -72,7 +72,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 22] = [
+pub static TARGETS: [Target; 23] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -184,6 +184,13 @@ pub static TARGETS: [Target; 22] = [
         seeds: texts::offset_id_seeds,
         tokens: texts::NUMBER_TOKENS,
         check: texts::offset_id,
+    },
+    Target {
+        name: "recall_handle",
+        about: "recall handles: kept as they came, made again from their parts",
+        seeds: texts::recall_handle_seeds,
+        tokens: texts::HANDLE_TOKENS,
+        check: texts::recall_handle,
     },
     Target {
         name: "byte_size",

@@ -88,6 +88,8 @@ codes! {
         PUSH_REPLY_MESSAGE_TO_CLIENT = 326,
         /// Settings of a topic on a broker; 5.x only.
         GET_TOPIC_CONFIG = 351,
+        /// Take a timer message back.
+        RECALL_MESSAGE = 370,
     }
 }
 

@@ -10,6 +10,7 @@
 mod driver;
 mod error;
 mod handler;
+mod namespaced;
 mod options;
 mod outgoing;
 mod pending;
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 
 pub use self::error::{CloseReason, ConnectError, ConnectFailure, RequestError, RequestFailure};
 pub use self::handler::{ConnectionHandler, NoConsumer};
+use self::namespaced::Namespaced;
 pub use self::options::ConnectionOptions;
 use self::pending::{Completion, Wants};
 use self::shared::{Shared, Submitted};
@@ -39,7 +41,7 @@ pub(crate) use self::sign::{Observer, Sign, Watch};
 pub(crate) use self::silence::SilenceLimit;
 pub use self::stats::NetworkStats;
 pub(crate) use self::stats::{Counters, count};
-use crate::auth::{Signed, Signer};
+use crate::auth::Signed;
 use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand};
 use crate::frame::{Frame, FrameError};
@@ -325,16 +327,14 @@ impl Connection {
     ) -> pending::Outcome {
         let shared = &*self.handle.shared;
         // What is rare is boxed: the future of a send should be small.
-        let opaque = match &shared.signer {
-            None => match shared.submit_now(header, body, wants, deadline).await? {
+        let opaque = if shared.signer.is_some() || shared.namespace.is_some() {
+            Box::pin(shared.submit_completed(header, body, wants, deadline)).await?
+        } else {
+            match shared.submit_now(header, body, wants, deadline).await? {
                 Submitted::Entered(opaque) => opaque,
                 Submitted::NoRoom => {
                     Box::pin(shared.submit_later(header, body, wants, deadline)).await?
                 }
-            },
-            Some(signer) => {
-                let submit = shared.submit_signed(signer, header, body, wants, deadline);
-                Box::pin(submit).await?
             }
         };
         InFlight {
@@ -358,18 +358,34 @@ impl Shared {
         poll_fn(|cx| Poll::Ready(self.submit(header, body, wants, deadline, cx.waker()))).await
     }
 
-    /// Signs a request and enters it.
+    /// Enters a request with the fields that this client adds to all.
+    async fn submit_completed<H: RequestHeader + Sync>(
+        &self,
+        header: &H,
+        body: &Bytes,
+        wants: Wants,
+        deadline: Instant,
+    ) -> Result<i32, RequestError> {
+        match &self.namespace {
+            None => self.submit_signed(header, body, wants, deadline).await,
+            Some(namespace) => {
+                let header = &Namespaced { header, namespace };
+                self.submit_signed(header, body, wants, deadline).await
+            }
+        }
+    }
+
+    /// Enters a request, signed if it is to be. The signature is the last, since it is over all other fields.
     async fn submit_signed<H: RequestHeader + Sync>(
         &self,
-        signer: &Signer,
         header: &H,
         body: &Bytes,
         wants: Wants,
         deadline: Instant,
     ) -> Result<i32, RequestError> {
         // Here, where no lock is held: a large body takes time.
-        let signature = signer.sign(header, body);
-        let signature = Some(&signature);
+        let signature = self.signer.as_ref().map(|signer| signer.sign(header, body));
+        let signature = signature.as_ref();
         let header = &Signed { header, signature };
         self.submit_later(header, body, wants, deadline).await
     }

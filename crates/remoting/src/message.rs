@@ -4,9 +4,13 @@ pub mod batch;
 mod clock;
 pub mod compression;
 pub mod id;
+pub mod lmq;
+pub mod namespace;
 pub mod properties;
 pub mod property;
+pub mod recall_handle;
 mod stored;
+pub mod timing;
 pub mod topic;
 
 use std::fmt;
@@ -18,9 +22,13 @@ use thiserror::Error;
 pub use clock::{SystemClock, WallClock};
 pub use compression::{CompressionError, CompressionType, Compressor};
 pub use id::{MessageId, MessageIdGenerator, OffsetMessageId, OffsetMessageIdError};
+pub use lmq::LmqError;
+pub use namespace::{Namespace, NamespaceError};
 pub use properties::Properties;
 pub use property::PropertyError;
+pub use recall_handle::{RecallHandle, RecallHandleError};
 pub use stored::{MessageExt, StoredMessageError};
+pub use timing::{Timing, TimingError, TimingLimits};
 pub use topic::{GroupError, TopicError, validate_group, validate_topic_for_send};
 
 use crate::byte_size::ByteSize;
@@ -43,6 +51,8 @@ pub struct Message {
     /// Whether the properties hold a sharding key, under either name: most messages have none,
     /// and every routing decision asks.
     is_keyed: bool,
+    /// Whether the properties hold a time of delivery: most messages have none, and every send asks.
+    is_timed: bool,
 }
 
 impl Message {
@@ -66,6 +76,7 @@ impl Message {
             properties: Properties::of_new_message(),
             flag: 0,
             is_keyed: false,
+            is_timed: false,
         })
     }
 
@@ -269,6 +280,9 @@ pub enum MessageError {
         /// The limit.
         limit: ByteSize,
     },
+    /// A light queue is refused.
+    #[error(transparent)]
+    Lmq(#[from] LmqError),
     /// The body is empty, which brokers refuse.
     #[error("the body of the message for topic {topic:?} is empty")]
     EmptyBody {
@@ -302,6 +316,9 @@ pub enum MessageError {
         /// Position of the key, from 0.
         index: usize,
     },
+    /// The time of delivery is refused.
+    #[error(transparent)]
+    Timing(#[from] TimingError),
     /// The topic is refused.
     #[error(transparent)]
     Topic(#[from] TopicError),

@@ -15,6 +15,7 @@ pub mod offset_query;
 pub mod prepared;
 pub mod producer_connections;
 pub mod query_message;
+pub mod recall;
 pub mod route;
 pub mod route_request;
 pub mod send;
@@ -37,6 +38,7 @@ pub use producer_connections::{
     ClientConnection, GetProducerConnectionListRequestHeader, ProducerConnections,
 };
 pub use query_message::{QueryMessageRequestHeader, ViewMessageRequestHeader};
+pub use recall::{RecallMessageRequestHeader, RecallMessageResponseHeader};
 pub use route::{
     BrokerData, Permission, QueueData, RouteParseError, TopicQueueMappingInfo, TopicRouteData,
 };

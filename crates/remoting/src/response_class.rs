@@ -135,6 +135,13 @@ impl ResponseClass {
         HealthEffect::Neutral,
     );
 
+    /// Refused before anything was appended, for a reason of that broker: its settings, or a bound of one of its parts.
+    const NOT_HERE: Self = Self::new(
+        Some(Delivery::Rejected),
+        RetryRule::OtherBroker,
+        HealthEffect::Neutral,
+    );
+
     const STALE_ROUTE: Self = Self::new(
         Some(Delivery::Rejected),
         RetryRule::RefreshRouteThenAgain,
@@ -173,6 +180,7 @@ impl ResponseClass {
                 Self::STALE_ROUTE
             }
             ResponseCode::SYSTEM_ERROR if is_too_large(remark) => Self::TOO_LARGE,
+            ResponseCode::SYSTEM_ERROR if is_kind_refused(remark) => Self::NOT_HERE,
             ResponseCode::NO_PERMISSION if is_credentials_refusal(remark) => {
                 Self::CREDENTIALS_REFUSED
             }
@@ -219,6 +227,14 @@ fn is_acl_exception(remark: &str) -> bool {
 /// appends any of it. No topic name has a full stop. Java: `MessageExtEncoder.encode(MessageExtBatch, …)`.
 fn is_too_large(remark: &str) -> bool {
     remark.contains(" size exceeded") && remark.contains("store.MessageExtEncoder.encode(")
+}
+
+/// A broker without timers, with too many for one moment, or with too many light queues. No topic name has a space, and
+/// none begins with a bracket. Java: `SendMessageProcessor.handlePutMessageResult`.
+fn is_kind_refused(remark: &str) -> bool {
+    remark.starts_with("accurate timer message is not enabled")
+        || remark.starts_with("timer message is under flow control")
+        || remark.starts_with("[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]")
 }
 
 /// Whether code 16 speaks of credentials. The other meaning, that topic or broker are not
@@ -275,6 +291,27 @@ mod tests {
                 "java.lang.RuntimeException: message body size exceeded, org.apache.rocketmq.store.MessageExtEncoder.encode(MessageExtEncoder.java:290)",
                 Rejected,
                 Never,
+                Neutral,
+            ),
+            (
+                1,
+                "accurate timer message is not enabled, timerWheelEnable is false",
+                Rejected,
+                OtherBroker,
+                Neutral,
+            ),
+            (
+                1,
+                "timer message is under flow control, max num limit is 80000000 or the current value is greater than 40000000 and less than 80000000, trigger random flow control",
+                Rejected,
+                OtherBroker,
+                Neutral,
+            ),
+            (
+                1,
+                "[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]broker config enableLmq and enableMultiDispatch, lmq consumeQueue num exceed maxLmqConsumeQueueNum config num, default limit 2w.",
+                Rejected,
+                OtherBroker,
                 Neutral,
             ),
             (

@@ -72,6 +72,7 @@ survive! {
     questions_for_transactions_survive_any_bytes: check_transaction,
     property_strings_survive_any_text: properties,
     offset_ids_survive_any_text: offset_id,
+    recall_handles_survive_any_text: recall_handle,
     sizes_survive_any_text: byte_size,
     durations_survive_any_text: duration,
     address_lists_survive_any_text: addresses,

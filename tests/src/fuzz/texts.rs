@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocketmq_producer::config::{NameServerAddresses, format_duration, parse_duration};
 use rocketmq_producer::remoting::ByteSize;
-use rocketmq_producer::remoting::message::{OffsetMessageId, Properties};
+use rocketmq_producer::remoting::message::{OffsetMessageId, Properties, RecallHandle};
 
 use super::Verdict;
 use super::corpus::Corpus;
@@ -60,6 +60,11 @@ pub(super) const NUMBER_TOKENS: &[&[u8]] = &[
     b"0000000000000000",
 ];
 
+pub(super) const HANDLE_TOKENS: &[&[u8]] = &[
+    b"djEg", b"djIg", b"=", b"==", b"-", b"_", b"+", b"/", b"IA==", b"ICAg", b"MTIz", b"A", b"\n",
+    b"\xff",
+];
+
 pub(super) const ADDRESS_TOKENS: &[&[u8]] = &[
     b";",
     b",",
@@ -94,6 +99,15 @@ pub(super) fn offset_id_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
     corpus.texts_of(|text| {
         std::str::from_utf8(text).is_ok_and(|text| text.parse::<OffsetMessageId>().is_ok())
     })
+}
+
+pub(super) fn recall_handle_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
+    let mut seeds = corpus.texts_of(|text| {
+        std::str::from_utf8(text).is_ok_and(|text| text.parse::<RecallHandle>().is_ok())
+    });
+    seeds.push(b"djEgdG9waWMgYnJva2VyLTAgMTc2MDAwMDAwMDAwMCA3RjAwMDAwMTBFODAxOEI0".to_vec());
+    seeds.push(b"djEgYSBiIGMgZA==".to_vec());
+    seeds
 }
 
 pub(super) fn byte_size_seeds(_: &Corpus) -> Vec<Vec<u8>> {
@@ -174,6 +188,30 @@ pub(super) fn offset_id(input: &[u8]) -> Verdict {
     for text in [written, text.to_ascii_lowercase()] {
         assert_eq!(text.parse().as_ref(), Ok(&id));
     }
+    Verdict::Accepted
+}
+
+pub(super) fn recall_handle(input: &[u8]) -> Verdict {
+    let text = String::from_utf8_lossy(input);
+    let Ok(handle) = text.parse::<RecallHandle>() else {
+        return Verdict::Refused;
+    };
+    assert_eq!(handle.as_str(), text);
+    assert_eq!(handle.to_string().parse().as_ref(), Ok(&handle));
+    let parts = [handle.topic(), handle.broker_name(), handle.message_id()];
+    assert!(
+        parts
+            .iter()
+            .all(|part| !part.is_empty() && !part.contains(' '))
+    );
+    // Java writes padding and no more than five parts, which those that it reads may have.
+    let [topic, broker, id] = parts;
+    let again = RecallHandle::new(topic, broker, handle.deliver_at(), id).expect("its own parts");
+    assert_eq!(again.deliver_at(), handle.deliver_at());
+    assert_eq!(
+        [again.topic(), again.broker_name(), again.message_id()],
+        parts
+    );
     Verdict::Accepted
 }
 

@@ -69,6 +69,8 @@ pub struct ConnectionOptions {
     /// What signs every request, for servers with access control (Java: `AclClientRPCHook`).
     /// Default none.
     pub signer: Option<Signer>,
+    /// Namespace that every request names in fields of its own (Java: `namespaceV2`, `NamespaceRpcHook`). Default none.
+    pub namespace: Option<Arc<str>>,
 }
 
 impl Default for ConnectionOptions {
@@ -88,6 +90,7 @@ impl Default for ConnectionOptions {
             recovery_interval: Duration::from_secs(1),
             recovery_phase: Duration::from_secs(300),
             signer: None,
+            namespace: None,
         }
     }
 }
@@ -184,6 +187,13 @@ impl ConnectionOptions {
     #[must_use]
     pub fn with_credentials(mut self, provider: Arc<dyn CredentialsProvider>) -> Self {
         self.signer = Some(Signer::new(provider));
+        self
+    }
+
+    /// Sets [`namespace`](Self::namespace).
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
+        self.namespace = Some(namespace.into());
         self
     }
 

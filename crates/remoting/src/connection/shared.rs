@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) room: Notify,
     /// What signs requests, if they are to be signed.
     pub(super) signer: Option<Signer>,
+    /// What every request names in fields of its own, if anything.
+    pub(super) namespace: Option<Arc<str>>,
     encoding: HeaderEncoding,
     max_pending: usize,
     max_unsent: usize,
@@ -135,6 +137,7 @@ impl Shared {
             counters,
             room: Notify::new(),
             signer: options.signer.clone(),
+            namespace: options.namespace.clone(),
             encoding: options.header_encoding,
             max_pending,
             max_unsent: options.max_unsent.as_usize(),

@@ -25,9 +25,11 @@ const ID_NAME: &[u8] = b"UNIQ_KEY\x01";
 const RETRY_PREFIX: &str = "%RETRY%";
 
 /// Properties of messages that brokers take by themselves only, or answer in another way.
-const ALONE: [&str; 10] = [
+const ALONE: [&str; 11] = [
     "CORRELATION_ID",
     "DELAY",
+    // Brokers put messages of batches into no light queue.
+    "INNER_MULTI_DISPATCH",
     "MSG_TYPE",
     "REPLY_TO_CLIENT",
     "TIMER_DELAY_LEVEL",
@@ -42,7 +44,7 @@ const ALONE: [&str; 10] = [
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NotBatchable {
-    /// It is delayed, timed, half of a transaction, a request or a reply.
+    /// It is delayed, timed, for light queues, half of a transaction, a request or a reply.
     #[error("the property {0} makes it a message that is sent by itself")]
     Property(&'static str),
     /// It goes to a retry topic.

@@ -101,14 +101,19 @@ impl Properties {
         Ok(())
     }
 
+    /// Sets `name` to `value`, both without separators, whatever that makes of the length; the check at the send edge
+    /// tells.
+    pub(crate) fn put(&mut self, name: &str, value: &str) {
+        let old = self.find(name);
+        let length = self.wire.len() + name.len() + value.len() + 2;
+        self.replace(old, length, name, value);
+    }
+
     /// Sets whether the broker answers only once the message is stored as safely as it is set up
     /// to. The one character that `false` has more than `true` may make the string too long; the
     /// check at the send edge then tells.
     pub(crate) fn set_wait(&mut self, wait: bool) {
-        let value = if wait { "true" } else { "false" };
-        let old = self.find(property::WAIT);
-        let length = self.wire.len() + property::WAIT.len() + value.len() + 2;
-        self.replace(old, length, property::WAIT, value);
+        self.put(property::WAIT, if wait { "true" } else { "false" });
     }
 
     /// Puts a property at the end instead of what lies at `old`; room for `length` bytes is made.

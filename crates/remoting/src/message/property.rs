@@ -20,6 +20,21 @@ pub const MSG_REGION: &str = "MSG_REGION";
 /// Whether the broker wants the message traced. Java: `PROPERTY_TRACE_SWITCH`.
 pub const TRACE_ON: &str = "TRACE_ON";
 
+/// Delay level: a number into the broker's list of delays. Java: `PROPERTY_DELAY_TIME_LEVEL`.
+pub const DELAY: &str = "DELAY";
+/// Delay of a timer message in seconds. Java: `PROPERTY_TIMER_DELAY_SEC`.
+pub const TIMER_DELAY_SEC: &str = "TIMER_DELAY_SEC";
+/// Delay of a timer message in milliseconds. Java: `PROPERTY_TIMER_DELAY_MS`.
+pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
+/// When a timer message is delivered, in milliseconds since 1970. Java: `PROPERTY_TIMER_DELIVER_MS`.
+pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
+/// Whether the message is half of a transaction. Java: `PROPERTY_TRANSACTION_PREPARED`.
+pub const TRAN_MSG: &str = "TRAN_MSG";
+/// The namespace of the topic. Java: `PROPERTY_INSTANCE_ID`.
+pub const INSTANCE_ID: &str = "INSTANCE_ID";
+/// Light queues that a broker puts the message into as well. Java: `PROPERTY_INNER_MULTI_DISPATCH`.
+pub const INNER_MULTI_DISPATCH: &str = "INNER_MULTI_DISPATCH";
+
 /// Separates the name of a property from its value on the wire.
 pub const NAME_VALUE_SEPARATOR: char = '\u{1}';
 /// Ends a property on the wire.

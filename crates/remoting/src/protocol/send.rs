@@ -219,6 +219,9 @@ pub struct SendMessageResponseHeader<'a> {
     pub region: Cow<'a, str>,
     /// Whether the broker wants the message traced; unless it says `false`, it does.
     pub trace_on: bool,
+    /// What the message can be taken back by, see [`RecallHandle`](crate::message::RecallHandle); brokers of 5.3 and
+    /// later give it for timer messages.
+    pub recall_handle: Option<Cow<'a, str>>,
 }
 
 impl<'a> SendMessageResponseHeader<'a> {
@@ -238,6 +241,7 @@ impl<'a> SendMessageResponseHeader<'a> {
                 .filter(|region| !region.is_empty())
                 .unwrap_or(Cow::Borrowed(DEFAULT_REGION)),
             trace_on: fields.trace_on.is_none_or(|value| *value != *b"false"),
+            recall_handle: text("recallHandle", fields.recall_handle)?,
         })
     }
 }
@@ -251,6 +255,7 @@ struct Fields<'a> {
     transaction_id: Option<Cow<'a, [u8]>>,
     region: Option<Cow<'a, [u8]>>,
     trace_on: Option<Cow<'a, [u8]>>,
+    recall_handle: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Fields<'a> {
@@ -262,6 +267,7 @@ impl<'a> Fields<'a> {
             b"transactionId" => &mut self.transaction_id,
             b"MSG_REGION" => &mut self.region,
             b"TRACE_ON" => &mut self.trace_on,
+            b"recallHandle" => &mut self.recall_handle,
             _ => return,
         };
         *field = Some(value);

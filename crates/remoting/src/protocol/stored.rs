@@ -79,6 +79,8 @@ pub(crate) struct StoredFields<'a> {
     queue_offset: Option<&'a [u8]>,
     transaction_id: Option<&'a [u8]>,
     region: Option<&'a [u8]>,
+    /// Of timer messages only, so not worth a place in every receipt.
+    is_recallable: bool,
 }
 
 impl<'a> StoredFields<'a> {
@@ -90,6 +92,10 @@ impl<'a> StoredFields<'a> {
             b"queueOffset" => &mut self.queue_offset,
             b"transactionId" => &mut self.transaction_id,
             b"MSG_REGION" => &mut self.region,
+            b"recallHandle" => {
+                self.is_recallable = true;
+                return;
+            }
             _ => return,
         };
         *field = Some(value);
@@ -98,7 +104,7 @@ impl<'a> StoredFields<'a> {
     /// The receipt, if these are the fields of one and nothing about them is unusual. Whatever is
     /// different is left to [`SendMessageResponseHeader`](super::SendMessageResponseHeader).
     pub(crate) fn read(&self, code: ResponseCode) -> Option<StoredMessage> {
-        if self.region.is_some_and(|region| !region.is_ascii()) {
+        if self.is_recallable || self.region.is_some_and(|region| !region.is_ascii()) {
             return None;
         }
         let offset_message_id = match self.msg_id {
@@ -220,6 +226,7 @@ mod tests {
             receipt().with_field("queueId", "2147483648"),
             receipt().with_field("transactionId", "x".repeat(57)),
             receipt().with_field("MSG_REGION", "Zürich"),
+            receipt().with_field("recallHandle", "djEgYSBiIDEgZA=="),
             RemotingCommand {
                 flag: 0,
                 ..receipt()

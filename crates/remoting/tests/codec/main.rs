@@ -10,6 +10,8 @@
 mod captured;
 mod frames;
 mod message_rules;
+mod namespaces;
+mod recall;
 mod requests;
 mod responses;
 mod round_trips;

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::support::{command, frame, int, name, text, unhex, vectors};
 
-fn encode(
+pub(crate) fn encode(
     header: &impl RequestHeader,
     opaque: i32,
     encoding: HeaderEncoding,
@@ -34,7 +34,7 @@ fn encode(
 }
 
 /// The frame that Java would have written for this client's language and version.
-fn from_this_client(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn from_this_client(bytes: &[u8]) -> Vec<u8> {
     let mut command = command(bytes).unwrap();
     command.version = CLIENT_VERSION;
     command.language = RemotingCommand::request(0, 0).language;
