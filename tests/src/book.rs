@@ -34,6 +34,7 @@ chapters! {
     sending: "guide/sending.md",
     testing: "guide/testing.md",
     introduction: "introduction.md",
+    networks: "networks.md",
     oneway: "oneway.md",
     operations: "operations.md",
     outcome_table: "outcome-table.md",

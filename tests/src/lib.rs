@@ -13,3 +13,4 @@ pub mod peer;
 pub mod proxy;
 pub mod sim;
 pub mod soak;
+pub mod socks;

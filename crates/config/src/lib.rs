@@ -26,8 +26,8 @@ pub use delivery::{
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{
-    ByteSize, CompressionType, HeaderEncoding, KeyedFailover, NameServerAddresses, RoutingStrategy,
-    TlsVersion,
+    AddressMap, ByteSize, CompressionType, HeaderEncoding, KeyedFailover, NameServerAddresses,
+    RoutingStrategy, TlsVersion,
 };
 pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;

@@ -4,14 +4,16 @@
 
 use std::sync::Arc;
 
-use crate::routing::remoting::{ConnectionOptions, Credentials, CredentialsError, TlsOptions};
+use crate::routing::remoting::{
+    ConnectionOptions, Credentials, CredentialsError, Socks5Options, TlsOptions,
+};
 use crate::routing::{BrokerAvoidance, RoutingOptions, TopicCreation};
 use crate::settings::ProducerConfig;
 use crate::value::{Choice, Refusal, SettingKind, SettingValue};
 
 pub use crate::routing::remoting::message::CompressionType;
 pub(crate) use crate::routing::remoting::message::Compressor;
-pub use crate::routing::remoting::{ByteSize, HeaderEncoding, TlsVersion};
+pub use crate::routing::remoting::{AddressMap, ByteSize, HeaderEncoding, TlsVersion};
 pub(crate) use crate::routing::remoting::{ExposeSecret, SecretString, Zeroizing};
 pub(crate) use crate::routing::remoting::{ResponseClass, ResponseCode};
 pub use crate::routing::{KeyedFailover, NameServerAddresses, RoutingStrategy};
@@ -79,6 +81,25 @@ impl SettingValue for NameServerAddresses {
 
     fn render(&self) -> Option<String> {
         Some(self.to_string())
+    }
+}
+
+impl SettingValue for AddressMap {
+    type Limits = ();
+    const KIND: SettingKind = SettingKind::Text;
+    const REQUIRED: bool = false;
+
+    fn parse(text: &str, _limits: &()) -> Result<Self, Refusal> {
+        text.parse::<Self>()
+            .map_err(|error| Refusal::invalid(error.to_string()))
+    }
+
+    fn render(&self) -> Option<String> {
+        (!self.is_empty()).then(|| self.to_string())
+    }
+
+    fn unset() -> Option<Self> {
+        Some(Self::default())
     }
 }
 
@@ -178,6 +199,16 @@ impl ProducerConfig {
         options.server_name.clone_from(&self.tls_server_name);
         Some(options)
     }
+
+    /// The proxy that connections go through, if they do.
+    #[must_use]
+    pub fn socks5_options(&self) -> Option<Socks5Options> {
+        let options = Socks5Options::new(self.socks_proxy.as_deref()?);
+        Some(match (&self.socks_user, &self.socks_password) {
+            (Some(user), Some(password)) => options.with_user(user, password.expose()),
+            _ => options,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +258,9 @@ mod tests {
             ("tls_server_name", "mq.internal"),
             ("tls_min_version", "1.3"),
             ("danger_accept_invalid_certs", "true"),
+            ("socks_proxy", "proxy:1080"),
+            ("socks_user", "orders"),
+            ("socks_password", "hush"),
         ]);
         let routing = config.routing_options();
         assert_eq!(routing.name_server_timeout, Duration::from_secs(1));
@@ -264,5 +298,13 @@ mod tests {
             .with_danger_accept_invalid_certs(true);
         assert_eq!(config.tls_options(), Some(tls));
         assert_eq!(with(&[("tls_min_version", "1.3")]).tls_options(), None);
+        let socks = config.socks5_options().expect("given");
+        assert_eq!(&*socks.proxy, "proxy:1080");
+        let (user, password) = socks.user.expect("given");
+        assert_eq!(
+            (user.as_str(), password.expose_secret()),
+            ("orders", "hush")
+        );
+        assert!(with(&[]).socks5_options().is_none());
     }
 }

@@ -12,7 +12,16 @@ impl ProducerConfig {
         // Whoever names an authority and forgets the switch would send in the clear. An explicit `false` may stand beside
         // settings of a shared file.
         let plain = !self.tls && self.source_of("tls") == Some(ConfigSource::Default);
+        let (user, password) = (self.socks_user.is_some(), self.socks_password.is_some());
         let pairs = [
+            ("socks_user", user, "socks_password", password),
+            ("socks_password", password, "socks_user", user),
+            (
+                "socks_user",
+                user,
+                "socks_proxy",
+                self.socks_proxy.is_some(),
+            ),
             ("access_key", access, "secret_key", secret),
             ("secret_key", secret, "access_key", access),
             (

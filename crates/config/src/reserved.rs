@@ -24,14 +24,6 @@ const RESERVED: &[Reserved] = &[
         feature: "name server discovery over HTTP",
     },
     Reserved {
-        key: "proxy_*",
-        feature: "proxies",
-    },
-    Reserved {
-        key: "socks_*",
-        feature: "proxies",
-    },
-    Reserved {
         key: "trace_*",
         feature: "message tracing",
     },
@@ -42,10 +34,6 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         key: "unit_name",
         feature: "units",
-    },
-    Reserved {
-        key: "vip_channel*",
-        feature: "the VIP channel",
     },
 ];
 

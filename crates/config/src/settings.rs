@@ -11,8 +11,8 @@ use crate::delivery::{
 };
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
-    ByteSize, CompressionType, Compressor, HeaderEncoding, KeyedFailover, NameServerAddresses,
-    RoutingStrategy, TlsVersion,
+    AddressMap, ByteSize, CompressionType, Compressor, HeaderEncoding, KeyedFailover,
+    NameServerAddresses, RoutingStrategy, TlsVersion,
 };
 use crate::secret::Secret;
 use crate::setting::Setting;
@@ -471,6 +471,36 @@ settings! {
     default "false",
     allowed "true or false" = (),
     java None, old false;
+
+    /// The SOCKS5 proxy that all connections go through; it resolves the names of servers. Needs the cargo feature socks5.
+    socks_proxy: Option<String>, set by &str,
+    default none "none: connections are direct",
+    allowed "host:port" = address_rule as TextRule,
+    java Some("socksProxyConfig"), old false;
+
+    /// The user that the SOCKS5 proxy asks for.
+    socks_user: Option<String>, set by &str,
+    default none "none",
+    allowed "1 to 255 bytes, together with socks_password" = socks_login_rule as TextRule,
+    java Some("socksProxyConfig"), old false;
+
+    /// The password that the SOCKS5 proxy asks for.
+    socks_password: Option<Secret>, set by &str,
+    default none "none",
+    allowed "1 to 255 bytes, together with socks_user" = socks_login_rule as TextRule,
+    java Some("socksProxyConfig"), old false, secret;
+
+    /// Under which addresses servers are reached that advertise others, for NAT and containers: rules host:port=host:port for one address, or host=host for all ports of a host, separated by ;. A server stays known by the advertised address.
+    address_map: AddressMap, set by &str,
+    default none "none: advertised addresses are dialled",
+    allowed "up to 4096 rules" = (),
+    java None, old false;
+
+    /// Whether brokers are reached by their second server, two ports below the advertised one, which consumers that pull do not use.
+    vip_channel: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java Some("vipChannelEnabled"), old false;
 }
 
 /// Every setting, in the order of the reference.
@@ -518,6 +548,23 @@ fn path_rule(text: &str) -> Result<(), Refusal> {
         Err(Refusal::invalid("blank"))
     } else {
         Ok(())
+    }
+}
+
+/// One address, by the rule for name servers.
+fn address_rule(text: &str) -> Result<(), Refusal> {
+    match text.parse::<NameServerAddresses>() {
+        Ok(addresses) if addresses.len() == 1 && addresses.to_string() == text => Ok(()),
+        Ok(_) => Err(Refusal::invalid("not one address, write host:port")),
+        Err(error) => Err(Refusal::invalid(error.to_string())),
+    }
+}
+
+fn socks_login_rule(text: &str) -> Result<(), Refusal> {
+    match text.len() {
+        0 => Err(Refusal::invalid("blank")),
+        1..=255 => Ok(()),
+        _ => Err(Refusal::invalid("longer than 255 bytes")),
     }
 }
 

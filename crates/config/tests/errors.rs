@@ -71,6 +71,10 @@ fn values_that_a_setting_does_not_take() {
         ("broker_share", "1.5"),
         ("active_detector", "on"),
         ("header_encoding", "xml"),
+        ("socks_proxy", "proxy"),
+        ("socks_proxy", "proxy:1080;other:1080"),
+        ("address_map", "172.17.0.2:10911"),
+        ("address_map", "a=b;a=c"),
     ];
     let lines: String = wrong
         .into_iter()
@@ -269,6 +273,8 @@ proptest! {
             "tls_cert" => builder().tls(true).tls_key("key.pem"),
             "tls_key" => builder().tls(true).tls_cert("cert.pem"),
             "tls_ca" | "tls_server_name" => builder().tls(true),
+            "socks_user" => builder().socks_proxy("proxy:1080").socks_password("s"),
+            "socks_password" => builder().socks_proxy("proxy:1080").socks_user("u"),
             _ => builder(),
         };
         match builder().set(key, &value).build() {
@@ -299,6 +305,18 @@ fn settings_that_belong_together_are_missed_by_name() {
         (&[("tls_ca", "ca")], &["tls"]),
         (&[("tls_server_name", "mq")], &["tls"]),
         (&[("tls", "false"), ("tls_ca", "ca")], &[]),
+        (
+            &[("socks_proxy", "p:1"), ("socks_user", "u")],
+            &["socks_password"],
+        ),
+        (
+            &[("socks_proxy", "p:1"), ("socks_password", "hush")],
+            &["socks_user"],
+        ),
+        (
+            &[("socks_user", "u"), ("socks_password", "hush")],
+            &["socks_proxy"],
+        ),
     ] {
         let outcome = builder().set_all(given.iter().copied()).build();
         let problems = match &outcome {

@@ -9,6 +9,7 @@ use crate::config::routing::remoting::message::topic::validate_topic_for_send;
 use crate::config::routing::remoting::{CredentialsProvider, Dialer, TcpDialer};
 use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
 use crate::core::{Core, Network};
+use crate::dialers::Dialers;
 use crate::error::{BuildError, StartError};
 use crate::preheat::Preheat;
 use crate::producer::Producer;
@@ -137,8 +138,8 @@ impl ProducerBuilder {
     }
 
     /// Sets what opens connections to name servers and brokers: plain TCP by default. A dialer of
-    /// one's own goes through a proxy, or stays inside the process for a test. With the setting `tls`, TLS is spoken on
-    /// what it opens.
+    /// one's own resolves names in its own way, or stays inside the process for a test. What the settings ask for, a
+    /// proxy, other addresses and TLS, is done on what it opens.
     pub fn dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
         self.dialer = dialer;
         self
@@ -183,7 +184,7 @@ impl ProducerBuilder {
         }
         let network = Network {
             options,
-            dialer: secured(self.dialer, &config)?,
+            dialers: Dialers::of(self.dialer, &config)?,
             discovery: self.discovery,
         };
         Ok(Producer {
@@ -211,32 +212,4 @@ impl ProducerBuilder {
     pub fn start_blocking(self) -> Result<BlockingProducer, StartError> {
         BlockingProducer::start(self.build()?)
     }
-}
-
-/// The dialer, with TLS on top if the settings ask for it.
-#[cfg(feature = "tls")]
-fn secured(
-    dialer: Arc<dyn Dialer>,
-    config: &ProducerConfig,
-) -> Result<Arc<dyn Dialer>, BuildError> {
-    use crate::config::routing::remoting::TlsDialer;
-    match config.tls_options() {
-        None => Ok(dialer),
-        Some(options) => match TlsDialer::over(dialer, &options) {
-            Ok(dialer) => Ok(Arc::new(dialer)),
-            Err(error) => Err(BuildError::Tls(Arc::new(error))),
-        },
-    }
-}
-
-/// The dialer; TLS was left out when this crate was built.
-#[cfg(not(feature = "tls"))]
-fn secured(
-    dialer: Arc<dyn Dialer>,
-    config: &ProducerConfig,
-) -> Result<Arc<dyn Dialer>, BuildError> {
-    if config.tls {
-        return Err(BuildError::TlsLeftOut);
-    }
-    Ok(dialer)
 }

@@ -16,11 +16,12 @@ use crate::client_id;
 use crate::compression::Compression;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::MessageIdGenerator;
-use crate::config::routing::remoting::{ConnectionOptions, ConnectionPool, Dialer, NoConsumer};
+use crate::config::routing::remoting::{ConnectionOptions, ConnectionPool, NoConsumer};
 use crate::config::routing::{
     BrokerRegistry, MessageRouter, NameServerClient, NameServerDiscovery, TopicBrokerMapping,
 };
 use crate::deadline;
+use crate::dialers::Dialers;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::heartbeat::{HeartbeatReport, Heartbeats};
@@ -44,7 +45,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 /// How the producer reaches servers.
 pub(crate) struct Network {
     pub(crate) options: ConnectionOptions,
-    pub(crate) dialer: Arc<dyn Dialer>,
+    pub(crate) dialers: Dialers,
     pub(crate) discovery: Option<Arc<dyn NameServerDiscovery>>,
 }
 
@@ -114,7 +115,7 @@ impl Core {
     pub(crate) fn new(config: ProducerConfig, preheat: Preheat, network: Network) -> Self {
         let Network {
             options,
-            dialer,
+            dialers,
             discovery,
         } = network;
         let group: Arc<str> = Arc::from(config.producer_group.as_str());
@@ -137,9 +138,10 @@ impl Core {
             cancel.clone(),
         ));
         let handler = Arc::clone(&heartbeats);
-        let brokers = ConnectionPool::with_dialer(options.clone(), handler, Arc::clone(&dialer));
+        let brokers = ConnectionPool::with_dialer(options.clone(), handler, dialers.brokers);
         let options = options.with_connections(1);
-        let name_servers = ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialer);
+        let name_servers =
+            ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialers.name_servers);
         let pool = name_servers.clone();
         let source = match discovery {
             None => NameServerClient::new(&config.namesrv_addr, pool),

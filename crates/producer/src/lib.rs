@@ -9,6 +9,7 @@ mod client_id;
 mod compression;
 mod core;
 mod deadline;
+mod dialers;
 mod error;
 mod gate;
 mod heartbeat;

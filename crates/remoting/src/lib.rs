@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod address;
+mod address_map;
 mod auth;
 mod byte_size;
 mod code;
@@ -16,11 +18,13 @@ pub mod message;
 pub mod once;
 mod pool;
 pub mod protocol;
+mod proxy;
 #[doc(hidden)]
 pub mod random;
 mod response_class;
 mod tls;
 
+pub use address_map::{AddressMap, AddressMapError, MappingDialer, vip_channel};
 pub use auth::{Credentials, CredentialsError, CredentialsProvider, RotatingCredentials, Signer};
 pub use byte_size::{ByteSize, ByteSizeError};
 pub use code::{RequestCode, ResponseCode};
@@ -31,7 +35,7 @@ pub use connection::{
 };
 pub use connectivity::{Connectivity, SuspectCause};
 pub use delivery::Delivery;
-pub use dialer::{Dialer, TcpDialer, Transport};
+pub use dialer::{Dialer, HostFailure, Resolver, ResolvingDialer, TcpDialer, Transport};
 pub use frame::{
     Frame, FrameDecoder, FrameError, FrameReadError, HeaderEncoding, MAX_FRAME_LENGTH,
     ParseHeaderEncodingError, decode_frame,
@@ -40,6 +44,9 @@ pub use header::{FieldSink, NoFields, RequestHeader};
 pub use host::host_address;
 pub use message::{Message, MessageError};
 pub use pool::{ConnectionPool, Endpoint, EndpointHold};
+#[cfg(feature = "socks5")]
+pub use proxy::Socks5Dialer;
+pub use proxy::{ProxyError, ProxyFailure, Socks5Options};
 pub use response_class::{HealthEffect, ResponseClass, RetryRule};
 /// A text that is never printed and wiped from memory when dropped.
 pub use secrecy::SecretString;

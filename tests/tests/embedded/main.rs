@@ -13,6 +13,7 @@ mod batches;
 mod burst;
 mod errors;
 mod lifecycle;
+mod networks;
 mod outcome_table;
 mod shares;
 mod support;

@@ -9,8 +9,8 @@ use super::ErrorKind;
 use crate::batch::BatchRule;
 use crate::config::routing::remoting::message::CompressionError;
 use crate::config::routing::remoting::{
-    CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, MessageError, RequestError,
-    RequestFailure, ResponseClass, ResponseCode, RetryRule, TlsFailure,
+    CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, MessageError, ProxyError,
+    ProxyFailure, RequestError, RequestFailure, ResponseClass, ResponseCode, RetryRule, TlsFailure,
 };
 use crate::config::routing::{AttemptCause, NameServerError, RoutingError};
 use crate::lanes::Lane;
@@ -244,6 +244,11 @@ impl SendFailure {
             }
             Self::BrokerAway { cause: error, .. } | Self::Connect(error) => match error.failure() {
                 failure if failure.tls().is_some() => tls_advice(failure.tls()),
+                failure if failure.proxy().is_some() => proxy_advice(failure.proxy()),
+                failure if failure.dialled_as().is_some() => {
+                    "check the rules of address_map, and vip_channel: the error names the address \
+                     that was dialled"
+                }
                 failure if failure.closed_without_a_word() => {
                     "check that a RocketMQ broker listens there, and whether it takes TLS only \
                      (setting tls)"
@@ -318,6 +323,9 @@ impl SendFailure {
                 RoutingError::NameServer { cause, .. } if tls_of(cause).is_some() => {
                     tls_advice(tls_of(cause))
                 }
+                RoutingError::NameServer { cause, .. } if proxy_of(cause).is_some() => {
+                    proxy_advice(proxy_of(cause))
+                }
                 RoutingError::NameServer { cause, .. } if was_closed(cause) => {
                     "check that a name server listens at namesrv_addr, and whether it takes TLS only \
                      (setting tls)"
@@ -355,6 +363,15 @@ fn tls_of(error: &NameServerError) -> Option<&TlsFailure> {
         })
 }
 
+/// How the proxy failed to bring a connection to a name server, if it did.
+fn proxy_of(error: &NameServerError) -> Option<&ProxyError> {
+    let mut attempts = error.attempts().iter();
+    attempts.find_map(|attempt| match &attempt.cause {
+        AttemptCause::Connect(error) => error.failure().proxy(),
+        _ => None,
+    })
+}
+
 /// Whether a name server closed the connection without an answer.
 fn was_closed(error: &NameServerError) -> bool {
     error.attempts().iter().any(|attempt| match &attempt.cause {
@@ -362,6 +379,22 @@ fn was_closed(error: &NameServerError) -> bool {
         AttemptCause::Request(error) => error.failure().lost().is_some_and(CloseReason::is_by_peer),
         _ => false,
     })
+}
+
+/// What to do when a proxy brought no connection.
+fn proxy_advice(error: Option<&ProxyError>) -> &'static str {
+    match error.map(ProxyError::failure) {
+        Some(ProxyFailure::LoginRequired | ProxyFailure::LoginRefused) => {
+            "check socks_user and socks_password"
+        }
+        Some(ProxyFailure::Forbidden { .. }) => {
+            "have the proxy's rules allow connections to this server"
+        }
+        Some(ProxyFailure::TargetUnreachable { .. }) => {
+            "check that the server runs, and that its address is reachable from the proxy"
+        }
+        _ => "check socks_proxy and that a SOCKS5 proxy listens there",
+    }
 }
 
 /// What to do when TLS has failed.

@@ -21,6 +21,9 @@ pub enum BuildError {
     /// A credential, changed in the resolved configuration, cannot be one.
     #[error("credentials cannot be used")]
     Credentials(#[source] Arc<CredentialsError>),
+    /// The setting `socks_proxy` is given, and this program was built without the feature `socks5`.
+    #[error("this program was built without the feature `socks5`")]
+    Socks5LeftOut,
     /// What the settings of TLS name cannot be used, such as a file of certificates.
     #[error("TLS cannot be set up")]
     Tls(#[source] Arc<TlsOptionsError>),
@@ -80,6 +83,7 @@ impl StartError {
                 BuildError::AlreadyResolved
                 | BuildError::Configuration(_)
                 | BuildError::Credentials(_)
+                | BuildError::Socks5LeftOut
                 | BuildError::Tls(_)
                 | BuildError::TlsLeftOut,
             ) => 5001,

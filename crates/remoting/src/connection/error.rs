@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::delivery::Delivery;
+use crate::dialer::{HostFailure, Rerouted, find};
 use crate::frame::FrameError;
+use crate::proxy::ProxyError;
 use crate::tls::TlsFailure;
 
 /// A request that got no answer.
@@ -192,6 +194,35 @@ impl ConnectFailure {
             Self::BackingOff { cause, .. } => cause.tls(),
             _ => None,
         }
+    }
+
+    /// What the dialer met, if the last dial failed with an error.
+    fn io(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::BackingOff { cause, .. } => cause.io(),
+            _ => None,
+        }
+    }
+
+    /// How the proxy failed to bring the connection, if one was to (setting `socks_proxy`).
+    #[must_use]
+    pub fn proxy(&self) -> Option<&ProxyError> {
+        self.io().and_then(find)
+    }
+
+    /// What came of the addresses of the host, if its name was not resolved or has several that are all unreachable.
+    #[must_use]
+    pub fn host(&self) -> Option<&HostFailure> {
+        self.io().and_then(find)
+    }
+
+    /// The address that was dialled in place of the advertised one, if the dialer did so (settings `address_map` and
+    /// `vip_channel`) and failed.
+    #[must_use]
+    pub fn dialled_as(&self) -> Option<&str> {
+        let rerouted: &Rerouted = self.io().and_then(find)?;
+        Some(&rerouted.reached_as)
     }
 
     /// Whether the peer took the connection and closed it before it had said anything, as a server does that speaks
