@@ -3,6 +3,7 @@
 mod access;
 mod producers;
 mod queries;
+mod queries_messages;
 mod send;
 mod send_fields;
 mod store;
@@ -42,6 +43,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) max_stored: ByteSize,
     pub(crate) default_topic_queue_nums: i32,
     pub(crate) accounts: Accounts,
+    /// What its clock is ahead of this machine's, in milliseconds.
+    pub(crate) clock_offset: i64,
 }
 
 /// Told of topics that a broker creates on demand.
@@ -58,6 +61,8 @@ pub(crate) struct Broker {
     pub(crate) producers: Producers,
     registrar: Arc<dyn Registrar>,
     clock: Arc<dyn WallClock>,
+    /// When it was made, by its own clock.
+    booted: i64,
 }
 
 impl Broker {
@@ -68,7 +73,9 @@ impl Broker {
         settings: BrokerSettings,
         registrar: Arc<dyn Registrar>,
     ) -> Self {
+        let clock: Arc<dyn WallClock> = Arc::new(SystemClock);
         Self {
+            booted: epoch_millis(&*clock).saturating_add(settings.clock_offset),
             store: Store::new(Arc::clone(&name), address, settings.max_stored),
             name,
             address,
@@ -76,13 +83,17 @@ impl Broker {
             settings,
             producers: Producers::default(),
             registrar,
-            clock: Arc::new(SystemClock),
+            clock,
         }
     }
 
     fn now(&self) -> i64 {
-        i64::try_from(self.clock.epoch_millis()).unwrap_or(i64::MAX)
+        epoch_millis(&*self.clock).saturating_add(self.settings.clock_offset)
     }
+}
+
+fn epoch_millis(clock: &dyn WallClock) -> i64 {
+    i64::try_from(clock.epoch_millis()).unwrap_or(i64::MAX)
 }
 
 impl Handler for Broker {
@@ -106,8 +117,14 @@ impl Handler for Broker {
             RequestCode::UNREGISTER_CLIENT => self.unregister(peer, &decode()?),
             RequestCode::GET_PRODUCER_CONNECTION_LIST => self.producer_connection_list(&decode()?),
             RequestCode::GET_BROKER_RUNTIME_INFO => self.runtime_info(),
-            queries::GET_MIN_OFFSET => self.min_offset(&decode()?),
+            RequestCode::GET_MIN_OFFSET => self.min_offset(&decode()?),
             RequestCode::GET_MAX_OFFSET => self.max_offset(&decode()?),
+            RequestCode::SEARCH_OFFSET_BY_TIMESTAMP => self.search_offset(&decode()?),
+            RequestCode::UPDATE_AND_CREATE_TOPIC => self.update_and_create_topic(&decode()?),
+            RequestCode::GET_TOPIC_CONFIG => self.topic_config(&decode()?),
+            RequestCode::GET_TOPIC_STATS_INFO => self.topic_stats(&decode()?),
+            RequestCode::QUERY_MESSAGE => self.query_message(&decode()?),
+            RequestCode::VIEW_MESSAGE_BY_ID => self.view_message(&decode()?),
             RequestCode(code) => remark(
                 ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
                 format!(" request type {code} not supported"),

@@ -45,6 +45,7 @@ impl Default for ClusterBuilder {
                 max_stored: ByteSize::mib(1024),
                 default_topic_queue_nums: 8,
                 accounts: Accounts::default(),
+                clock_offset: 0,
             },
         }
     }
@@ -133,6 +134,13 @@ impl ClusterBuilder {
     #[must_use]
     pub const fn header_encoding(mut self, encoding: HeaderEncoding) -> Self {
         self.encoding = encoding;
+        self
+    }
+
+    /// How far the clocks of brokers are ahead of this machine's, in milliseconds; behind if negative, 0 by default.
+    #[must_use]
+    pub const fn clock_offset(mut self, millis: i64) -> Self {
+        self.settings.clock_offset = millis;
         self
     }
 

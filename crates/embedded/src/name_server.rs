@@ -57,6 +57,10 @@ impl Handler for NameServer {
                 let json = self.table().cluster_json();
                 RemotingCommand::response(ResponseCode::SUCCESS, 0, None).with_body(json)
             }
+            RequestCode::GET_ALL_TOPIC_LIST_FROM_NAMESERVER => {
+                let json = self.table().topics_json();
+                RemotingCommand::response(ResponseCode::SUCCESS, 0, None).with_body(json)
+            }
             RequestCode(code) => remark(
                 ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
                 format!(" request type {code} not supported"),

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info};
 
+use crate::admin::Admin;
 use crate::blocking::Home;
 use crate::client_id;
 use crate::compression::Compression;
@@ -343,6 +344,16 @@ impl Core {
         if let Some(home) = &*home {
             self.tasks.spawn_on(task, home.handle());
         }
+    }
+
+    /// Administration over the same connections.
+    pub(crate) fn admin(&self) -> Admin {
+        Admin::new(
+            Arc::clone(&self.group),
+            Arc::clone(&self.client_id),
+            self.source.clone(),
+            self.brokers.clone(),
+        )
     }
 
     /// Sends a heartbeat to the master of every known broker.

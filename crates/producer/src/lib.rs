@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod admin;
 mod attempt;
 mod batch;
 mod blame;
@@ -31,6 +32,10 @@ mod stream;
 
 pub use rocketmq_producer_config as config;
 
+pub use admin::{
+    Admin, AdminError, BrokerPing, FoundMessages, GroupConnection, KeyQuery, SendProbe,
+    TopicChange, TopicStatus, TopicTarget,
+};
 pub use attempt::Attempt;
 pub use batch::{BatchError, BatchRule};
 pub use blocking::BlockingProducer;

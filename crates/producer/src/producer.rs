@@ -8,6 +8,7 @@ use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::admin::Admin;
 use crate::batch::BatchError;
 use crate::blocking::BlockingProducer;
 use crate::builder::ProducerBuilder;
@@ -369,6 +370,13 @@ impl Producer {
     #[must_use]
     pub fn name_servers(&self) -> &NameServerClient {
         &self.core.source
+    }
+
+    /// Administration over this producer's connections: topics, offsets, stored messages. It works from
+    /// [`start`](Self::start) to shutdown.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        self.core.admin()
     }
 
     /// The state it is in.

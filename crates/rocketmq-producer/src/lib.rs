@@ -5,10 +5,12 @@ pub use rocketmq_producer_core::config::routing;
 pub use rocketmq_producer_core::config::routing::remoting;
 
 pub use rocketmq_producer_core::{
-    Attempt, BatchError, BatchRule, BlockingFailure, BlockingProducer, BuildError, ErrorKind,
-    FlushReport, FullBound, HeartbeatReport, Lane, PreheatReport, Producer, ProducerBuilder,
-    ProducerStats, SendAll, SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProgress,
-    SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State, create_producer,
+    Admin, AdminError, Attempt, BatchError, BatchRule, BlockingFailure, BlockingProducer,
+    BrokerPing, BuildError, ErrorKind, FlushReport, FoundMessages, FullBound, GroupConnection,
+    HeartbeatReport, KeyQuery, Lane, PreheatReport, Producer, ProducerBuilder, ProducerStats,
+    SendAll, SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProbe, SendProgress,
+    SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State, TopicChange, TopicStatus,
+    TopicTarget, create_producer,
 };
 
 pub use config::{

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 mod addresses;
+mod ask;
 mod discovery;
 mod error;
 mod question;

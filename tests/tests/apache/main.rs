@@ -10,6 +10,7 @@
 )]
 
 mod acl;
+mod admin;
 mod auto_create;
 mod batches;
 mod bodies;

@@ -222,6 +222,14 @@ impl Broker {
         )
     }
 
+    /// What is answered to a topic name that cannot be.
+    pub(super) fn illegal_topic(&self, topic: &str) -> Option<RemotingCommand> {
+        match check_topic_name(topic) {
+            Err(Refusal::Refused(code, text)) => Some(remark(code, text)),
+            _ => None,
+        }
+    }
+
     /// Java: `createTopicInSendMessageMethod`.
     fn create_on_demand(
         &self,

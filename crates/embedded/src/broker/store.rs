@@ -226,6 +226,26 @@ impl Store {
         i64::try_from(length).unwrap_or(i64::MAX)
     }
 
+    /// Offset of the first message that was stored at a time or later; that after the last if there is none.
+    pub(super) fn offset_at(&self, topic: &str, queue: i32, timestamp: i64) -> i64 {
+        let is_older = |record: &Record| record.store_timestamp < timestamp;
+        let older = self.look_at(topic, queue, |records| records.partition_point(is_older));
+        older.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    /// When a queue's newest message was stored; 0 without one.
+    pub(super) fn newest_timestamp(&self, topic: &str, queue: i32) -> i64 {
+        let newest = |records: &[Record]| records.last().map(|record| record.store_timestamp);
+        self.look_at(topic, queue, newest).flatten().unwrap_or(0)
+    }
+
+    fn look_at<T>(&self, topic: &str, queue: i32, look: impl FnOnce(&[Record]) -> T) -> Option<T> {
+        let topic = self.topics.get(topic).map(|entry| Arc::clone(&entry))?;
+        let queues = read(&topic.queues);
+        let records = queues.get(usize::try_from(queue).ok()?)?;
+        Some(look(&lock(records)))
+    }
+
     pub(crate) fn message_count(&self, topic: &str) -> usize {
         let Some(topic) = self.topics.get(topic).map(|entry| Arc::clone(&entry)) else {
             return 0;
@@ -236,6 +256,16 @@ impl Store {
 
     /// Every message of a topic, by queue and offset.
     pub(crate) fn messages(&self, topic: &str, into: &mut Vec<StoredMessage>) {
+        self.find(topic, into, |_| true);
+    }
+
+    /// The messages of a topic that are meant, by queue and offset.
+    pub(super) fn find(
+        &self,
+        topic: &str,
+        into: &mut Vec<StoredMessage>,
+        is_meant: impl Fn(&StoredMessage) -> bool,
+    ) {
         let Some(entry) = self
             .topics
             .get(topic)
@@ -245,8 +275,10 @@ impl Store {
         };
         let (name, topic) = entry;
         for (queue_id, queue) in (0..).zip(read(&topic.queues).iter()) {
-            into.extend((0..).zip(lock(queue).iter()).map(|(queue_offset, record)| {
-                StoredMessage {
+            let records = lock(queue);
+            let messages = (0..)
+                .zip(records.iter())
+                .map(|(queue_offset, record)| StoredMessage {
                     topic: Arc::clone(&name),
                     broker_name: Arc::clone(&self.broker),
                     queue_id,
@@ -258,8 +290,8 @@ impl Store {
                     sys_flag: record.sys_flag,
                     born_timestamp: record.born_timestamp,
                     store_timestamp: record.store_timestamp,
-                }
-            }));
+                });
+            into.extend(messages.filter(&is_meant));
         }
     }
 }

@@ -128,6 +128,12 @@ impl RouteTable {
         Some(write(&route, is_standard))
     }
 
+    /// Names of all topics, in no order.
+    pub(crate) fn topics_json(&self) -> String {
+        let topics: Vec<&str> = self.topics.keys().map(|topic| &**topic).collect();
+        json!({ "topicList": topics }).to_string()
+    }
+
     /// All brokers, in the form that every version of the server uses.
     pub(crate) fn cluster_json(&self) -> String {
         let mut by_name = Map::new();

@@ -14,6 +14,7 @@
     reason = "every module uses most of the support module"
 )]
 
+mod admin;
 mod admission;
 mod answers;
 mod batches;

@@ -19,7 +19,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    fn new(address: &Arc<str>, pool: &ConnectionPool) -> Self {
+    pub(super) fn new(address: &Arc<str>, pool: &ConnectionPool) -> Self {
         Self {
             address: Arc::clone(address),
             hold: pool.endpoint(address).hold(),
