@@ -21,7 +21,9 @@ pub(crate) fn incident(failure: &SendFailure, time: Duration) -> Option<Incident
         }
         SendFailure::Answer(_) => Some(Incident::Single),
         SendFailure::Request(error) => match error.failure() {
-            RequestFailure::Frame(_) | RequestFailure::PendingFull { .. } => None,
+            RequestFailure::Frame(_)
+            | RequestFailure::Hook(_)
+            | RequestFailure::PendingFull { .. } => None,
             // We closed it, or the broker left in good order.
             RequestFailure::ConnectionLost(reason)
                 if matches!(**reason, CloseReason::Local | CloseReason::GoAway) =>

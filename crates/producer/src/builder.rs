@@ -6,11 +6,12 @@ use std::sync::Arc;
 use crate::blocking::BlockingProducer;
 use crate::config::routing::NameServerDiscovery;
 use crate::config::routing::remoting::message::topic::validate_topic_for_send;
-use crate::config::routing::remoting::{CredentialsProvider, Dialer, TcpDialer};
+use crate::config::routing::remoting::{CredentialsProvider, Dialer, RequestHook, TcpDialer};
 use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
 use crate::core::{Core, Network};
 use crate::dialers::Dialers;
 use crate::error::{BuildError, StartError};
+use crate::hooks::{CheckForbiddenHook, EndTransactionHook, Hooks, SendHook};
 use crate::preheat::Preheat;
 use crate::producer::Producer;
 
@@ -27,6 +28,8 @@ pub struct ProducerBuilder {
     dialer: Arc<dyn Dialer>,
     discovery: Option<Arc<dyn NameServerDiscovery>>,
     credentials: Option<Arc<dyn CredentialsProvider>>,
+    hooks: Hooks,
+    request_hooks: Vec<Arc<dyn RequestHook>>,
 }
 
 impl fmt::Debug for ProducerBuilder {
@@ -36,6 +39,7 @@ impl fmt::Debug for ProducerBuilder {
             .field("preheat", &self.preheat)
             .field("preheat_required", &self.preheat_required)
             .field("discovery", &self.discovery)
+            .field("hooks", &self.hooks)
             .finish_non_exhaustive()
     }
 }
@@ -68,6 +72,8 @@ impl ProducerBuilder {
             dialer: Arc::new(TcpDialer),
             discovery: None,
             credentials: None,
+            hooks: Hooks::default(),
+            request_hooks: Vec::new(),
         }
     }
 
@@ -153,6 +159,30 @@ impl ProducerBuilder {
         self
     }
 
+    /// Adds a hook that is called before and after every message, after those that were added before.
+    pub fn send_hook(mut self, hook: Arc<dyn SendHook>) -> Self {
+        self.hooks.send.push(hook);
+        self
+    }
+
+    /// Adds a hook that is asked before every attempt whether it may be made.
+    pub fn check_forbidden_hook(mut self, hook: Arc<dyn CheckForbiddenHook>) -> Self {
+        self.hooks.forbidden.push(hook);
+        self
+    }
+
+    /// Adds a hook that is told of the end of every transaction.
+    pub fn end_transaction_hook(mut self, hook: Arc<dyn EndTransactionHook>) -> Self {
+        self.hooks.end_transaction.push(hook);
+        self
+    }
+
+    /// Adds a hook that sees every request to name servers and brokers before it is signed, and what became of it.
+    pub fn request_hook(mut self, hook: Arc<dyn RequestHook>) -> Self {
+        self.request_hooks.push(hook);
+        self
+    }
+
     /// Checks everything and makes the producer. Opens nothing; with `tls` it reads the files of certificates and keys.
     ///
     /// # Errors
@@ -182,13 +212,16 @@ impl ProducerBuilder {
         if let Some(provider) = self.credentials {
             options = options.with_credentials(provider);
         }
+        for hook in self.request_hooks {
+            options = options.with_request_hook(hook);
+        }
         let network = Network {
             options,
             dialers: Dialers::of(self.dialer, &config)?,
             discovery: self.discovery,
         };
         Ok(Producer {
-            core: Arc::new(Core::new(config, preheat, network)),
+            core: Arc::new(Core::new(config, preheat, network, self.hooks)),
         })
     }
 

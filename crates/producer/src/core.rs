@@ -26,6 +26,7 @@ use crate::dialers::Dialers;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::heartbeat::{HeartbeatReport, Heartbeats};
+use crate::hooks::Hooks;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
@@ -60,6 +61,7 @@ pub(crate) struct Core {
     pub(crate) lanes: Lanes,
     pub(crate) retry_rules: RetryRules,
     pub(crate) compression: Compression,
+    pub(crate) hooks: Hooks,
     /// Spaces one-way messages, if they are bounded.
     pub(crate) oneway_pace: Option<Pacer>,
     pub(crate) ids: &'static MessageIdGenerator,
@@ -113,7 +115,12 @@ impl Drop for Core {
 
 impl Core {
     /// Puts the parts together. Does no I/O and starts no task.
-    pub(crate) fn new(config: ProducerConfig, preheat: Preheat, network: Network) -> Self {
+    pub(crate) fn new(
+        config: ProducerConfig,
+        preheat: Preheat,
+        network: Network,
+        hooks: Hooks,
+    ) -> Self {
         let Network {
             options,
             dialers,
@@ -169,6 +176,7 @@ impl Core {
             lanes: Lanes::new(config.ordered, config.ordered_on_unknown),
             retry_rules: RetryRules::of(&config),
             compression: Compression::of(&config),
+            hooks,
             oneway_pace: Pacer::new(config.oneway_rate),
             closing: cancel.child_token(),
             ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),

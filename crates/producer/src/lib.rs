@@ -14,6 +14,7 @@ mod dialers;
 mod error;
 mod gate;
 mod heartbeat;
+mod hooks;
 mod lanes;
 mod ledger;
 mod lifecycle;
@@ -29,6 +30,7 @@ mod retry;
 mod server_requests;
 mod stats;
 mod stream;
+mod transaction_state;
 
 pub use rocketmq_producer_config as config;
 
@@ -44,6 +46,10 @@ pub use error::{
     BlockingFailure, BuildError, ErrorKind, FullBound, SendError, SendFailure, StartError,
 };
 pub use heartbeat::HeartbeatReport;
+pub use hooks::{
+    CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,
+    SendContext, SendHook, SendOutcome,
+};
 pub use lanes::Lane;
 pub use lifecycle::State;
 pub use options::SendOptions;
@@ -53,3 +59,4 @@ pub use receipt::{SendReceipt, SendStatus};
 pub use report::{FlushReport, ShutdownReport};
 pub use stats::ProducerStats;
 pub use stream::{SendAll, SendAllAsCompleted, SendProgress, SendSink};
+pub use transaction_state::LocalTransactionState;

@@ -10,6 +10,8 @@ mod joint;
 mod pack;
 mod parcel;
 mod place;
+mod single;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::debug;
 
-use self::delivery::{Delivered, Delivery};
+use self::delivery::Delivered;
 use self::exchange::{OneWay, Stored, TwoWay};
 use self::parcel::{Errand, Parcel, Stamp};
 use crate::attempt::Attempt;
@@ -34,83 +36,38 @@ use crate::options::{SendOptions, Target};
 use crate::outcome::Outcome;
 use crate::receipt::SendReceipt;
 
-use self::gather::Gathered;
 pub(crate) use self::gather::Gatherer;
+use self::single::Entrance;
 
 /// The most that is kept of a send's budget for its first attempt, however long it waits for its place.
 const LAST_CHANCE: Duration = Duration::from_millis(100);
 
 impl Core {
     /// Sends a message, alone or, if it `joins` others, together with them, and waits for the receipt.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         self: &Arc<Self>,
         message: &Message,
         options: &SendOptions,
         joins: bool,
-    ) -> Result<SendReceipt, SendError> {
-        let call = Call::new(self, message, options);
-        let joins = if joins { call.may_join() } else { None };
-        let (admitted, _alone) = match joins {
-            None => match call.admit_now() {
-                Some(admitted) => (admitted, None),
-                // Rare, so boxed: the future of a send should be small.
-                None => (Box::pin(call.admit()).await?, None),
+    ) -> impl Future<Output = Result<SendReceipt, SendError>> + Send {
+        self.send_single::<TwoWay>(
+            message,
+            options,
+            if joins {
+                &Entrance::JOINING
+            } else {
+                &Entrance::ALONE
             },
-            Some(wait) => match self.gather(call, wait).await {
-                Gathered::Alone(admitted, alone) => (admitted, Some(alone)),
-                Gathered::Ended(result) => return result,
-            },
-        };
-        let (packed, admitted) = if call.is_packed() {
-            Box::pin(call.pack(admitted)).await?
-        } else {
-            (None, admitted)
-        };
-        let at = packed.is_none().then_some(admitted.at);
-        let (pledge, stamp, bound) = admitted.split();
-        let parcel = call.parcel(packed.as_deref(), &stamp);
-        let mut delivery = Delivery::<TwoWay>::new(call.errand(), parcel, bound).ready_at(at);
-        let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.receipt(stamp, delivered)),
-            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
-        };
-        pledge.end(match &outcome {
-            Ok(_) => Outcome::Acked,
-            Err(error) => Outcome::Failed(error.delivery()),
-        });
-        outcome
+        )
     }
 
     /// Sends a message without asking for an answer.
-    pub(crate) async fn send_oneway(
-        &self,
+    pub(crate) fn send_oneway(
+        self: &Arc<Self>,
         message: &Message,
         options: &SendOptions,
-    ) -> Result<MessageId, SendError> {
-        let call = Call::new(self, message, options);
-        let admitted = match call.admit_now() {
-            Some(admitted) => admitted,
-            // Rare, so boxed: the future of a send should be small.
-            None => Box::pin(call.admit()).await?,
-        };
-        let (packed, admitted) = if call.is_packed() {
-            Box::pin(call.pack(admitted)).await?
-        } else {
-            (None, admitted)
-        };
-        let at = packed.is_none().then_some(admitted.at);
-        let (pledge, stamp, bound) = admitted.split();
-        let parcel = call.parcel(packed.as_deref(), &stamp);
-        let mut delivery = Delivery::<OneWay>::new(call.errand(), parcel, bound).ready_at(at);
-        let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(call.written(stamp, &delivered)),
-            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
-        };
-        pledge.end(match &outcome {
-            Ok(_) => Outcome::OnewayWritten,
-            Err(error) => Outcome::Failed(error.delivery()),
-        });
-        outcome
+    ) -> impl Future<Output = Result<MessageId, SendError>> + Send {
+        self.send_single::<OneWay>(message, options, &Entrance::ALONE)
     }
 }
 
@@ -140,8 +97,7 @@ impl Pledge<'_> {
 }
 
 impl<'a> Call<'a> {
-    fn new(core: &'a Core, message: &'a Message, options: &'a SendOptions) -> Self {
-        let began = Instant::now();
+    fn new(core: &'a Core, message: &'a Message, options: &'a SendOptions, began: Instant) -> Self {
         let timeout = options.timeout.unwrap_or(core.config.send_msg_timeout);
         Self {
             core,

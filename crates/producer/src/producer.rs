@@ -120,10 +120,14 @@ impl Producer {
     /// # Cancel safety
     /// Dropped before its first poll, or while it waits for a place, nothing is sent. Dropped
     /// later, the message may be stored, and nobody learns of it.
-    pub async fn send(&self, message: Message) -> Result<SendReceipt, SendError> {
-        // Not made anew, so that no future has to keep it.
+    pub fn send(
+        &self,
+        message: Message,
+    ) -> impl Future<Output = Result<SendReceipt, SendError>> + Send {
+        // Not an `async fn`, whose future has room for each argument twice. And not made anew, so that no future has to
+        // keep it.
         static AS_SET: SendOptions = SendOptions::new();
-        self.core.send(&message, &AS_SET, true).await
+        async move { self.core.send(&message, &AS_SET, true).await }
     }
 
     /// Sends a message with options of its own: timeout, queue, or selector.
@@ -133,12 +137,16 @@ impl Producer {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_with(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "the future of an async fn has room for each argument twice"
+    )]
+    pub fn send_with(
         &self,
         message: Message,
         options: SendOptions,
-    ) -> Result<SendReceipt, SendError> {
-        self.core.send(&message, &options, true).await
+    ) -> impl Future<Output = Result<SendReceipt, SendError>> + Send {
+        async move { self.core.send(&message, &options, true).await }
     }
 
     /// Sends a message if there is a place for it now, and waits for the broker's receipt.

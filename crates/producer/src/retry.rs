@@ -245,7 +245,7 @@ impl<'a> RetryState<'a> {
                 }
             }
             SendFailure::Request(error) => match error.failure() {
-                RequestFailure::Frame(_) => Next::GiveUp,
+                RequestFailure::Frame(_) | RequestFailure::Hook(_) => Next::GiveUp,
                 _ => again(false),
             },
             SendFailure::Connect(_) => {

@@ -36,7 +36,7 @@ pub use self::handler::{ConnectionHandler, NoConsumer};
 use self::namespaced::Namespaced;
 pub use self::options::ConnectionOptions;
 use self::pending::{Completion, Wants};
-use self::shared::{Shared, Submitted};
+use self::shared::{Extras, Shared, Submitted};
 pub(crate) use self::sign::{Observer, Sign, Watch};
 pub(crate) use self::silence::SilenceLimit;
 pub use self::stats::NetworkStats;
@@ -46,6 +46,7 @@ use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand};
 use crate::frame::{Frame, FrameError};
 use crate::header::RequestHeader;
+use crate::hook::{Extended, RequestOutcome};
 use crate::protocol::{SendMessageRequestHeader, StoredMessage};
 
 /// The answer to a request, its header still encoded.
@@ -327,23 +328,23 @@ impl Connection {
     ) -> pending::Outcome {
         let shared = &*self.handle.shared;
         // What is rare is boxed: the future of a send should be small.
-        let opaque = if shared.signer.is_some() || shared.namespace.is_some() {
-            Box::pin(shared.submit_completed(header, body, wants, deadline)).await?
-        } else {
-            match shared.submit_now(header, body, wants, deadline).await? {
+        let opaque = match &shared.extras {
+            None => match shared.submit_now(header, body, wants, deadline).await? {
                 Submitted::Entered(opaque) => opaque,
                 Submitted::NoRoom => {
                     Box::pin(shared.submit_later(header, body, wants, deadline)).await?
                 }
+            },
+            Some(extras) if extras.hooks.is_empty() => {
+                let submit = shared.submit_completed(extras, header, body, wants, deadline);
+                Box::pin(submit).await?
+            }
+            Some(extras) => {
+                return Box::pin(shared.exchange_hooked(extras, header, body, wants, deadline))
+                    .await;
             }
         };
-        InFlight {
-            shared,
-            opaque,
-            ended: false,
-            is_new: true,
-        }
-        .await
+        InFlight::new(shared, opaque).await
     }
 }
 
@@ -361,31 +362,73 @@ impl Shared {
     /// Enters a request with the fields that this client adds to all.
     async fn submit_completed<H: RequestHeader + Sync>(
         &self,
+        extras: &Extras,
         header: &H,
         body: &Bytes,
         wants: Wants,
         deadline: Instant,
     ) -> Result<i32, RequestError> {
-        match &self.namespace {
-            None => self.submit_signed(header, body, wants, deadline).await,
+        match &extras.namespace {
+            None => {
+                self.submit_signed(extras, header, body, wants, deadline)
+                    .await
+            }
             Some(namespace) => {
                 let header = &Namespaced { header, namespace };
-                self.submit_signed(header, body, wants, deadline).await
+                self.submit_signed(extras, header, body, wants, deadline)
+                    .await
             }
         }
+    }
+
+    /// A request that hooks see: enters it with the fields that they add, waits for its outcome, and tells them.
+    async fn exchange_hooked<H: RequestHeader + Sync>(
+        &self,
+        extras: &Extras,
+        header: &H,
+        body: &Bytes,
+        wants: Wants,
+        deadline: Instant,
+    ) -> pending::Outcome {
+        let hooks = &extras.hooks;
+        let is_oneway = matches!(wants, Wants::Written);
+        let begun = hooks.before(&self.peer, header, body, is_oneway, deadline);
+        let request = begun
+            .await
+            .map_err(|error| self.error(crate::Delivery::NotSent, RequestFailure::Hook(error)))?;
+        // Hooks are shown the answer as it came.
+        let wants = if is_oneway { wants } else { Wants::Answer };
+        let header = &Extended::new(header, &request);
+        let submit = self.submit_completed(extras, header, body, wants, deadline);
+        let outcome = match submit.await {
+            Ok(opaque) => InFlight::new(self, opaque).await,
+            Err(error) => Err(error),
+        };
+        let told = match &outcome {
+            Ok(Completion::Answered(response)) => RequestOutcome::Answered(response),
+            // The latter is not asked for.
+            Ok(Completion::Written | Completion::Stored(_)) => RequestOutcome::Written,
+            Err(error) => RequestOutcome::Failed(error),
+        };
+        hooks.after(&request, told, deadline).await;
+        outcome
     }
 
     /// Enters a request, signed if it is to be. The signature is the last, since it is over all other fields.
     async fn submit_signed<H: RequestHeader + Sync>(
         &self,
+        extras: &Extras,
         header: &H,
         body: &Bytes,
         wants: Wants,
         deadline: Instant,
     ) -> Result<i32, RequestError> {
+        let Some(signer) = &extras.signer else {
+            return self.submit_later(header, body, wants, deadline).await;
+        };
         // Here, where no lock is held: a large body takes time.
-        let signature = self.signer.as_ref().map(|signer| signer.sign(header, body));
-        let signature = signature.as_ref();
+        let signature = signer.sign(header, body);
+        let signature = Some(&signature);
         let header = &Signed { header, signature };
         self.submit_later(header, body, wants, deadline).await
     }
@@ -421,6 +464,17 @@ struct InFlight<'a> {
     ended: bool,
     /// It was entered a moment ago, with the task that polls it now as its owner.
     is_new: bool,
+}
+
+impl<'a> InFlight<'a> {
+    const fn new(shared: &'a Shared, opaque: i32) -> Self {
+        Self {
+            shared,
+            opaque,
+            ended: false,
+            is_new: true,
+        }
+    }
 }
 
 impl Future for InFlight<'_> {

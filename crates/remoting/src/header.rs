@@ -30,6 +30,9 @@ pub trait FieldSink {
         self.text(name, if value { "true" } else { "false" });
     }
 
+    /// A text field whose name is no constant of the protocol, as hooks add them.
+    fn added(&mut self, name: &str, value: &str);
+
     /// Fields that are encoded already, in the binary form. Returns whether it takes them; if not,
     /// nothing was written.
     fn encoded(&mut self, binary: &[u8]) -> bool {

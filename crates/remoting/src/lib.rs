@@ -12,6 +12,7 @@ mod delivery;
 mod dialer;
 mod frame;
 mod header;
+mod hook;
 mod host;
 pub mod message;
 #[doc(hidden)]
@@ -41,6 +42,12 @@ pub use frame::{
     ParseHeaderEncodingError, decode_frame,
 };
 pub use header::{FieldSink, NoFields, RequestHeader};
+#[doc(hidden)]
+pub use hook::guarded;
+pub use hook::{
+    AddedFieldError, HookError, HookFailure, HookResult, RequestContext, RequestHook, RequestHooks,
+    RequestOutcome,
+};
 pub use host::host_address;
 pub use message::{Message, MessageError};
 pub use pool::{ConnectionPool, Endpoint, EndpointHold};

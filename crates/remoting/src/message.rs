@@ -150,6 +150,20 @@ impl Message {
         Ok(self)
     }
 
+    /// Puts another body in its place.
+    ///
+    /// # Errors
+    /// When it is empty.
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Result<Self, MessageError> {
+        let body = body.into();
+        if body.is_empty() {
+            let topic = self.topic.as_ref().to_owned();
+            return Err(MessageError::EmptyBody { topic });
+        }
+        self.body = body;
+        Ok(self)
+    }
+
     /// Sets the flag, a number that brokers hand to consumers unread; 0 by default.
     #[must_use]
     pub fn with_flag(mut self, flag: i32) -> Self {

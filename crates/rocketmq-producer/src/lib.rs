@@ -12,12 +12,21 @@ pub use rocketmq_producer_core::{
     SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State, TopicChange, TopicStatus,
     TopicTarget, create_producer,
 };
+// Hooks.
+pub use rocketmq_producer_core::{
+    CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,
+    LocalTransactionState, SendContext, SendHook, SendOutcome,
+};
 
 pub use config::{
     BatchSplit, ConfigError, DeliveryGuarantee, Ordered, OrderedOnUnknown, ProducerConfig,
     Template, create_custom_config, get_config,
 };
 pub use remoting::message::MessageId;
+pub use remoting::{
+    AddedFieldError, HookError, HookFailure, HookResult, RequestContext, RequestHook,
+    RequestOutcome,
+};
 pub use remoting::{Delivery, Message, MessageError};
 pub use routing::{
     AsyncQueueSelector, BrokerHealthInfo, HealthEvent, HealthEvents, MessageQueue,

@@ -9,8 +9,9 @@ use super::ErrorKind;
 use crate::batch::BatchRule;
 use crate::config::routing::remoting::message::CompressionError;
 use crate::config::routing::remoting::{
-    CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, MessageError, ProxyError,
-    ProxyFailure, RequestError, RequestFailure, ResponseClass, ResponseCode, RetryRule, TlsFailure,
+    CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, HookError, MessageError,
+    ProxyError, ProxyFailure, RequestError, RequestFailure, ResponseClass, ResponseCode, RetryRule,
+    TlsFailure,
 };
 use crate::config::routing::{AttemptCause, NameServerError, RoutingError};
 use crate::lanes::Lane;
@@ -47,6 +48,9 @@ pub enum SendFailure {
     /// The deadline passed before an attempt could begin.
     #[error("deadline passed before the next attempt")]
     Deadline,
+    /// A hook did not let the message pass; nothing of it was sent at this place.
+    #[error("a hook stands in the way")]
+    Hook(#[source] HookError),
     /// An earlier message of the same key or queue was under way (setting `ordered`) until the deadline, or when a send
     /// that does not wait was called.
     #[error("an earlier message of {0} was still under way")]
@@ -92,6 +96,8 @@ pub enum SendFailure {
     #[error("producer is {0}")]
     State(State),
 }
+
+const HOOK_ADVICE: &str = "see what the hook says; it is part of the program that sends";
 
 /// What bounds the sends under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -155,6 +161,7 @@ impl SendFailure {
             Self::Blocking(BlockingFailure::Stalled) | Self::Deadline | Self::Overtaken => {
                 ErrorKind::Timeout
             }
+            Self::Hook(_) => ErrorKind::Hook,
             Self::LaneStopped(_) => ErrorKind::LaneStopped,
             Self::Blocking(BlockingFailure::WouldDeadlock) => ErrorKind::Blocking,
             Self::Blocking(_) | Self::State(_) => ErrorKind::NotRunning,
@@ -168,6 +175,7 @@ impl SendFailure {
                     ErrorKind::Timeout
                 }
                 RequestFailure::Frame(_) => ErrorKind::Serialization,
+                RequestFailure::Hook(_) => ErrorKind::Hook,
                 _ => ErrorKind::BrokerNotAvailable,
             },
             Self::Routing(error) => match error {
@@ -203,6 +211,7 @@ impl SendFailure {
             | Self::Compression(_)
             | Self::Connect(_)
             | Self::Deadline
+            | Self::Hook(_)
             | Self::LaneBusy(_)
             | Self::LaneStopped(_)
             | Self::Message(_)
@@ -271,6 +280,10 @@ impl SendFailure {
                     .is_some_and(|lost| lost.tls().is_some()) =>
             {
                 tls_advice(error.failure().lost().and_then(CloseReason::tls))
+            }
+            Self::Hook(_) => HOOK_ADVICE,
+            Self::Request(error) if matches!(error.failure(), RequestFailure::Hook(_)) => {
+                HOOK_ADVICE
             }
             Self::Deadline | Self::Overtaken | Self::Request(_) => {
                 "see the attempts for where the time went; a longer send_msg_timeout gives \

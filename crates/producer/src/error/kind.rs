@@ -14,6 +14,8 @@ pub enum ErrorKind {
     Blocking,
     /// The body could not be compressed (`CompressionError`).
     Compression,
+    /// A hook did not let the message pass (`MessageSendError`).
+    Hook,
     /// The outcome of an earlier message of the same key or queue is unknown, and order is asked for
     /// (`QueueNotAvailableError`).
     LaneStopped,
@@ -52,7 +54,7 @@ impl ErrorKind {
         match self {
             Self::Shutdown => 1002,
             Self::Blocking | Self::NotRunning => 1003,
-            Self::MessageSend => 2001,
+            Self::Hook | Self::MessageSend => 2001,
             Self::MessageValidation => 2002,
             Self::RouteNotFound => 3001,
             Self::BrokerNotAvailable => 3002,
@@ -71,6 +73,7 @@ impl ErrorKind {
             Self::Blocking => "blocking call where it cannot work",
             Self::BrokerNotAvailable => "broker not available",
             Self::Compression => "body cannot be compressed",
+            Self::Hook => "a hook stands in the way",
             Self::LaneStopped => "an earlier message of its key or queue is in doubt",
             Self::MessageSend => "broker refused the message",
             Self::MessageValidation => "invalid message",

@@ -93,13 +93,17 @@ impl SendError {
         match &self.inner.cause {
             SendFailure::Batch(_)
             | SendFailure::Blocking(_)
+            | SendFailure::Hook(_)
             | SendFailure::LaneStopped(_)
             | SendFailure::Message(_)
             | SendFailure::State(_) => false,
             SendFailure::Refused { code, remark } => {
                 ResponseClass::of(*code, Some(remark)).retry() != RetryRule::Never
             }
-            _ => !matches!(self.kind(), ErrorKind::Serialization | ErrorKind::Shutdown),
+            _ => !matches!(
+                self.kind(),
+                ErrorKind::Hook | ErrorKind::Serialization | ErrorKind::Shutdown
+            ),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::remoting::protocol::{PreparedSend, SendMessageRequestHeader};
 use crate::core::Core;
 use crate::error::SendFailure;
+use crate::hooks::CheckForbiddenContext;
 use crate::lanes::Turn;
 use crate::retry::{Next, RetryState};
 
@@ -303,6 +304,9 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 Err(error) => return Err(SendFailure::Connect(error)),
             },
         };
+        if !core.hooks.forbidden.is_empty() {
+            Box::pin(self.check_forbidden(routing, until)).await?;
+        }
         let queue_id = routing.queue().queue_id();
         let mut header = SendMessageRequestHeader::new(&core.group, topic, queue_id, parcel.born);
         // The setting is bounded to 65 535.
@@ -324,6 +328,21 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             turn.set_doubt(true);
         }
         X::exchange(&connection, &header, parcel.body, until).await
+    }
+
+    /// Asks the hooks whether an attempt may be made.
+    async fn check_forbidden(&self, routing: &Routing, until: Instant) -> Result<(), SendFailure> {
+        let Errand { core, message, .. } = self.errand;
+        let context = CheckForbiddenContext {
+            group: &core.group,
+            queue: routing.queue(),
+            address: routing.broker().address(),
+            message,
+            message_id: self.parcel.id,
+            messages: self.errand.sends,
+        };
+        let checked = core.hooks.check_forbidden(&context, until).await;
+        checked.map_err(SendFailure::Hook)
     }
 
     fn note(&self, routing: &Routing, began: Instant, ended: Instant) -> Attempt {

@@ -9,8 +9,10 @@ use std::task::Poll;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
+use super::exchange::TwoWay;
 use super::joint::{Joint, JointOutcome};
 use super::parcel::{Errand, Stamp};
+use super::single::Entrance;
 use super::{Call, Pledge};
 use crate::batch::{BatchError, BatchRule};
 use crate::config::routing::remoting::Message;
@@ -35,12 +37,16 @@ const PARALLEL: usize = 32;
 /// Places in the call, and what became of the messages there.
 type Results = Vec<(usize, Result<SendReceipt, SendError>)>;
 
+/// What hooks refused messages with, by their places in the call.
+pub(super) type Refused = HashMap<usize, SendFailure>;
+
 /// One call of `send_batch`.
 #[derive(Clone, Copy)]
 struct Batch<'a> {
     core: &'a Arc<Core>,
     messages: &'a [Message],
     options: &'a SendOptions,
+    refused: &'a Refused,
     wait: bool,
     began: Instant,
     deadline: Instant,
@@ -72,7 +78,22 @@ impl Core {
         messages: &[Message],
         options: &SendOptions,
     ) -> Result<Vec<SendReceipt>, BatchError> {
-        let began = Instant::now();
+        if self.is_watched() {
+            return Box::pin(self.send_batch_watched(messages, options)).await;
+        }
+        let refused = Refused::default();
+        self.send_batch_plain(messages, options, Instant::now(), &refused)
+            .await
+    }
+
+    /// Sends messages of which some were refused by hooks.
+    pub(super) async fn send_batch_plain(
+        self: &Arc<Self>,
+        messages: &[Message],
+        options: &SendOptions,
+        began: Instant,
+        refused: &Refused,
+    ) -> Result<Vec<SendReceipt>, BatchError> {
         let timeout = options.timeout.unwrap_or(self.config.send_msg_timeout);
         let wait = match check(messages) {
             Ok(wait) => wait,
@@ -90,6 +111,7 @@ impl Core {
             core: self,
             messages,
             options,
+            refused,
             wait,
             began,
             deadline: deadline::after(began, timeout),
@@ -154,7 +176,8 @@ impl<'a> Batch<'a> {
         let mut results = Results::new();
         let mut able = Vec::with_capacity(self.messages.len());
         for (index, message) in self.messages.iter().enumerate() {
-            match self.call_of(message).check() {
+            let refusal = self.refused.get(&index);
+            match refusal.map_or_else(|| self.call_of(message).check(), |it| Err(it.clone())) {
                 Ok(()) => able.push(index),
                 Err(cause) => {
                     self.core.count_refusal();
@@ -390,7 +413,13 @@ impl<'a> Batch<'a> {
     async fn send_single(self, message: &Message) -> Result<SendReceipt, SendError> {
         let mut options = self.options.clone();
         options.timeout = Some(self.deadline.saturating_duration_since(Instant::now()));
-        Box::pin(self.core.send(message, &options, false)).await
+        let entrance = Entrance {
+            joins: false,
+            is_front: false,
+            began: None,
+        };
+        let send = (self.core).send_single::<TwoWay>(message, &options, &entrance);
+        Box::pin(send).await
     }
 
     /// Sends messages in one request.

@@ -10,14 +10,17 @@ use crate::error::{SendError, SendFailure};
 use crate::outcome::Outcome;
 
 impl<'a> Call<'a> {
-    /// The message that was taken, with its body compressed if it is to be.
+    /// What is to compress the body, if anything is.
+    pub(super) fn compressor(self) -> Option<Compressor> {
+        self.core.compression.rule_for(self.message.body().len())
+    }
+
+    /// The message that was taken, with its body compressed unless that gains nothing.
     pub(super) async fn pack(
         self,
+        compressor: Compressor,
         admitted: Admitted<'a>,
     ) -> Result<(Option<Box<Packed>>, Admitted<'a>), SendError> {
-        let Some(compressor) = self.core.compression.rule_for(self.message.body().len()) else {
-            return Ok((None, admitted));
-        };
         match self.pack_with(compressor).await {
             Ok(packed) => Ok((packed, admitted)),
             Err(cause) => {
@@ -27,12 +30,6 @@ impl<'a> Call<'a> {
                 Err(error)
             }
         }
-    }
-
-    /// Whether the body is to be compressed.
-    pub(super) fn is_packed(self) -> bool {
-        let rule = self.core.compression.rule_for(self.message.body().len());
-        rule.is_some()
     }
 
     async fn pack_with(

@@ -26,6 +26,7 @@ mod errors;
 mod health;
 mod heartbeats;
 mod hedge;
+mod hooks;
 mod lifecycle;
 mod name_servers;
 mod oneway;

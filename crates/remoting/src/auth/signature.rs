@@ -1,5 +1,6 @@
 //! The signature itself: HMAC-SHA1 over the values of a request's fields and its body.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use base64::Engine;
@@ -39,12 +40,14 @@ impl Signature {
         header.write_fields(&mut ordered);
         let mut mac = ordered.mac;
         if !ordered.holds {
-            let mut fields = Collected(vec![(ACCESS_KEY, credentials.access_key().to_owned())]);
-            fields
-                .0
-                .extend(token.map(|token| (SECURITY_TOKEN, token.to_owned())));
+            let mut fields = Collected(Vec::new());
+            fields.text(ACCESS_KEY, credentials.access_key());
+            if let Some(token) = token {
+                fields.text(SECURITY_TOKEN, token);
+            }
             header.write_fields(&mut fields);
-            let fields = fields.0.iter().map(|(name, value)| (*name, value.as_str()));
+            let fields = fields.0.iter();
+            let fields = fields.map(|(name, value)| (&**name, value.as_str()));
             mac = over(&credentials.inner.keyed, fields.collect());
         }
         mac.update(body);
@@ -135,21 +138,30 @@ impl FieldSink for Ordered {
     fn integer(&mut self, name: &'static str, value: i64) {
         self.text(name, itoa::Buffer::new().format(value));
     }
+
+    fn added(&mut self, _: &str, _: &str) {
+        // Its name may be any.
+        self.holds = false;
+    }
 }
 
 /// Fields in the order in which they were written.
-struct Collected(Vec<(&'static str, String)>);
+struct Collected(Vec<(Cow<'static, str>, String)>);
 
 impl FieldSink for Collected {
     fn text(&mut self, name: &'static str, value: &str) {
-        self.0.push((name, value.to_owned()));
+        self.0.push((Cow::Borrowed(name), value.to_owned()));
     }
 
     fn text_parts(&mut self, name: &'static str, parts: &[&str]) {
-        self.0.push((name, parts.concat()));
+        self.0.push((Cow::Borrowed(name), parts.concat()));
     }
 
     fn integer(&mut self, name: &'static str, value: i64) {
         self.text(name, itoa::Buffer::new().format(value));
+    }
+
+    fn added(&mut self, name: &str, value: &str) {
+        self.0.push((Cow::Owned(name.to_owned()), value.to_owned()));
     }
 }

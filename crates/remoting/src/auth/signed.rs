@@ -56,4 +56,10 @@ impl<S: FieldSink> FieldSink for WithoutEmpty<'_, S> {
     fn boolean(&mut self, name: &'static str, value: bool) {
         self.0.boolean(name, value);
     }
+
+    fn added(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.0.added(name, value);
+        }
+    }
 }

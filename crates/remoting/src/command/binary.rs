@@ -319,6 +319,11 @@ impl FieldSink for BinarySink<'_> {
         }
     }
 
+    fn added(&mut self, name: &str, value: &str) {
+        put_field_name(self.dst, name);
+        put_value(self.dst, value);
+    }
+
     #[inline]
     fn encoded(&mut self, binary: &[u8]) -> bool {
         self.dst.extend_from_slice(binary);

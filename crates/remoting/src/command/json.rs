@@ -213,6 +213,13 @@ impl FieldSink for JsonSink<'_> {
         self.dst.extend_from_slice(b"\"");
     }
 
+    fn added(&mut self, name: &str, value: &str) {
+        self.separate();
+        put_string(self.dst, name);
+        self.dst.extend_from_slice(b":");
+        put_string(self.dst, value);
+    }
+
     #[inline]
     fn boolean(&mut self, name: &'static str, value: bool) {
         self.open(name);

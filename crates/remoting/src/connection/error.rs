@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::delivery::Delivery;
 use crate::dialer::{HostFailure, Rerouted, find};
 use crate::frame::FrameError;
+use crate::hook::HookError;
 use crate::proxy::ProxyError;
 use crate::tls::TlsFailure;
 
@@ -64,6 +65,9 @@ pub enum RequestFailure {
     /// The request is too large for a frame.
     #[error("{0}")]
     Frame(FrameError),
+    /// A hook did not let it pass.
+    #[error("{}", .0.with_reason())]
+    Hook(HookError),
     /// As many requests wait on this connection as its bound allows.
     #[error("{limit} requests are already pending on this connection")]
     PendingFull {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::auth::{CredentialsProvider, Signer};
 use crate::byte_size::ByteSize;
 use crate::frame::{HeaderEncoding, MAX_FRAME_LENGTH};
+use crate::hook::{RequestHook, RequestHooks};
 
 /// Settings of connections.
 ///
@@ -71,6 +72,8 @@ pub struct ConnectionOptions {
     pub signer: Option<Signer>,
     /// Namespace that every request names in fields of its own (Java: `namespaceV2`, `NamespaceRpcHook`). Default none.
     pub namespace: Option<Arc<str>>,
+    /// What sees every request before it is signed (Java: `RPCHook`). Default none.
+    pub request_hooks: RequestHooks,
 }
 
 impl Default for ConnectionOptions {
@@ -91,6 +94,7 @@ impl Default for ConnectionOptions {
             recovery_phase: Duration::from_secs(300),
             signer: None,
             namespace: None,
+            request_hooks: RequestHooks::default(),
         }
     }
 }
@@ -194,6 +198,14 @@ impl ConnectionOptions {
     #[must_use]
     pub fn with_namespace(mut self, namespace: impl Into<Arc<str>>) -> Self {
         self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Adds a hook that sees every request, after those that were added before; see
+    /// [`request_hooks`](Self::request_hooks).
+    #[must_use]
+    pub fn with_request_hook(mut self, hook: Arc<dyn RequestHook>) -> Self {
+        self.request_hooks.add(hook);
         self
     }
 

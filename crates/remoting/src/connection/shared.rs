@@ -23,6 +23,7 @@ use crate::command::{CommandHead, RemotingCommand, RequestMode, encode_request};
 use crate::delivery::Delivery;
 use crate::frame::{Frame, FrameError, HeaderEncoding};
 use crate::header::RequestHeader;
+use crate::hook::RequestHooks;
 use crate::protocol::StoredMessage;
 
 /// How long a closing connection may still write what it was given.
@@ -33,10 +34,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     /// Signalled when written bytes have made room.
     pub(super) room: Notify,
-    /// What signs requests, if they are to be signed.
-    pub(super) signer: Option<Signer>,
-    /// What every request names in fields of its own, if anything.
-    pub(super) namespace: Option<Arc<str>>,
+    /// What is done to requests before they are entered, if anything is.
+    pub(super) extras: Option<Box<Extras>>,
     encoding: HeaderEncoding,
     max_pending: usize,
     max_unsent: usize,
@@ -47,6 +46,33 @@ pub(super) struct Shared {
     /// Who is told about the peer.
     watch: Option<Watch>,
     state: Mutex<State>,
+}
+
+/// What is done to a request on its way, beside encoding it.
+pub(super) struct Extras {
+    pub(super) hooks: RequestHooks,
+    /// What every request names in fields of its own.
+    pub(super) namespace: Option<Arc<str>>,
+    pub(super) signer: Option<Signer>,
+}
+
+impl Extras {
+    fn of(options: &ConnectionOptions) -> Option<Box<Self>> {
+        let ConnectionOptions {
+            request_hooks,
+            namespace,
+            signer,
+            ..
+        } = options;
+        let is_plain = request_hooks.is_empty() && namespace.is_none() && signer.is_none();
+        (!is_plain).then(|| {
+            Box::new(Self {
+                hooks: request_hooks.clone(),
+                namespace: namespace.clone(),
+                signer: signer.clone(),
+            })
+        })
+    }
 }
 
 struct State {
@@ -136,8 +162,7 @@ impl Shared {
             peer,
             counters,
             room: Notify::new(),
-            signer: options.signer.clone(),
-            namespace: options.namespace.clone(),
+            extras: Extras::of(options),
             encoding: options.header_encoding,
             max_pending,
             max_unsent: options.max_unsent.as_usize(),

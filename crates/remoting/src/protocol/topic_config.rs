@@ -173,6 +173,10 @@ mod tests {
         fn integer(&mut self, name: &'static str, value: i64) {
             self.0.push((name, value.to_string()));
         }
+
+        fn added(&mut self, _: &str, _: &str) {
+            unreachable!("hooks add such fields");
+        }
     }
 
     #[test]

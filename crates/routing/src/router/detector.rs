@@ -142,6 +142,7 @@ async fn answer(broker: &Broker) -> Answer {
             {
                 Answer::None
             }
+            RequestFailure::Hook(_) => Answer::None,
             _ => Answer::Failed(Incident::of_request(&error), error.to_string()),
         },
     }

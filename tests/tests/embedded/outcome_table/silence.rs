@@ -109,6 +109,7 @@ fn cause(failure: &SendFailure) -> String {
             },
             RequestFailure::DeadlineExceeded => "RequestFailure::DeadlineExceeded",
             RequestFailure::Frame(_) => "RequestFailure::Frame",
+            RequestFailure::Hook(_) => "RequestFailure::Hook",
             RequestFailure::PendingFull { .. } => "RequestFailure::PendingFull",
             RequestFailure::WriteBufferFull => "RequestFailure::WriteBufferFull",
             other => return format!("{other:?}"),
@@ -143,6 +144,7 @@ fn case(what: &str) -> Option<Case> {
         "no room in the write buffer in time" => Box::pin(links::no_room()),
         "too many requests pending" => Box::pin(links::pending_full()),
         "request larger than a frame" => Box::pin(links::too_large()),
+        "request that a hook refused" => Box::pin(links::hooked()),
         "receipt cannot be read" => Box::pin(unreadable_receipt()),
         _ => return None,
     })

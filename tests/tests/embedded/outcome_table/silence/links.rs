@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use bytes::Bytes;
 use rocketmq_producer::SendFailure;
 use rocketmq_producer::remoting::{
-    ByteSize, Connection, ConnectionOptions, ConnectionPool, HeaderEncoding, NoConsumer, NoFields,
-    RemotingCommand, RequestCode, RequestError, ResponseCode,
+    ByteSize, Connection, ConnectionOptions, ConnectionPool, HeaderEncoding, HookResult,
+    NoConsumer, NoFields, RemotingCommand, RequestCode, RequestContext, RequestError, RequestHook,
+    ResponseCode,
 };
 use rocketmq_producer_tests::breaking::BreakingStream;
 use rocketmq_producer_tests::peer::{HungAddress, closed_address};
@@ -163,6 +165,21 @@ pub(super) async fn pending_full() -> Result<Seen> {
 pub(super) async fn too_large() -> Result<Seen> {
     let link = Link::new(ConnectionOptions::new());
     failure(link.request(Bytes::from(vec![0; 16 * 1024 * 1024]))).await
+}
+
+/// Lets nothing pass.
+struct Forbids;
+
+#[async_trait]
+impl RequestHook for Forbids {
+    async fn before(&self, _: &mut RequestContext<'_>) -> HookResult {
+        Err("not today".into())
+    }
+}
+
+pub(super) async fn hooked() -> Result<Seen> {
+    let link = Link::new(ConnectionOptions::new().with_request_hook(Arc::new(Forbids)));
+    failure(link.request(Bytes::new())).await
 }
 
 fn pool() -> ConnectionPool {

@@ -1,0 +1,161 @@
+//! A message by itself, with or without an answer: from admission to its outcome.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Call;
+use super::delivery::{Delivered, Delivery};
+use super::exchange::{Exchange, OneWay, Stored, TwoWay};
+use super::gather::Gathered;
+use super::parcel::Stamp;
+use crate::config::routing::remoting::Message;
+use crate::config::routing::remoting::message::MessageId;
+use crate::core::Core;
+use crate::error::SendError;
+use crate::hooks::SendOutcome;
+use crate::options::SendOptions;
+use crate::outcome::Outcome;
+use crate::receipt::SendReceipt;
+
+/// How a single message is sent.
+pub(super) trait Single: Exchange {
+    /// What the caller gets for a message that was sent.
+    type Proof: Send + Sync;
+
+    /// How such a message is counted.
+    const SUCCESS: Outcome;
+
+    /// Whether no answer is asked for.
+    const IS_ONEWAY: bool;
+
+    /// What the caller gets for a message that went with others.
+    fn joined(result: Result<SendReceipt, SendError>) -> Result<Self::Proof, SendError>;
+
+    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<Self::Answer>) -> Self::Proof;
+
+    /// The outcome, as hooks are told it.
+    fn outcome(result: &Result<Self::Proof, SendError>) -> SendOutcome<'_>;
+}
+
+impl Single for TwoWay {
+    type Proof = SendReceipt;
+
+    const SUCCESS: Outcome = Outcome::Acked;
+
+    const IS_ONEWAY: bool = false;
+
+    fn joined(result: Result<SendReceipt, SendError>) -> Result<SendReceipt, SendError> {
+        result
+    }
+
+    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<Stored>) -> SendReceipt {
+        call.receipt(stamp, delivered)
+    }
+
+    fn outcome(result: &Result<SendReceipt, SendError>) -> SendOutcome<'_> {
+        match result {
+            Ok(receipt) => SendOutcome::Stored(receipt),
+            Err(error) => SendOutcome::Failed(error),
+        }
+    }
+}
+
+impl Single for OneWay {
+    type Proof = MessageId;
+
+    const SUCCESS: Outcome = Outcome::OnewayWritten;
+
+    const IS_ONEWAY: bool = true;
+
+    fn joined(result: Result<SendReceipt, SendError>) -> Result<MessageId, SendError> {
+        result.map(|receipt| *receipt.message_id())
+    }
+
+    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<()>) -> MessageId {
+        call.written(stamp, &delivered)
+    }
+
+    fn outcome(result: &Result<MessageId, SendError>) -> SendOutcome<'_> {
+        match result {
+            Ok(id) => SendOutcome::Written(id),
+            Err(error) => SendOutcome::Failed(error),
+        }
+    }
+}
+
+/// How a message comes in.
+#[derive(Clone, Copy)]
+pub(super) struct Entrance {
+    /// Whether it may go with others.
+    pub(super) joins: bool,
+    /// Whether hooks are still to see it.
+    pub(super) is_front: bool,
+    /// When the caller called, unless that was now.
+    pub(super) began: Option<Instant>,
+}
+
+impl Entrance {
+    /// That of a message which a caller has just given, and which may go with others.
+    pub(super) const JOINING: Self = Self {
+        joins: true,
+        is_front: true,
+        began: None,
+    };
+
+    /// That of one which goes by itself.
+    pub(super) const ALONE: Self = Self {
+        joins: false,
+        ..Self::JOINING
+    };
+}
+
+impl Core {
+    /// Sends a message, alone or, if it `joins` others, together with them.
+    // One future for all of it: what is handed from one to another would have room in both.
+    pub(super) async fn send_single<X: Single>(
+        self: &Arc<Self>,
+        message: &Message,
+        options: &SendOptions,
+        entrance: &Entrance,
+    ) -> Result<X::Proof, SendError> {
+        let began = entrance.began.unwrap_or_else(Instant::now);
+        let call = Call::new(self, message, options, began);
+        if entrance.is_front && self.is_watched() {
+            return self.send_watched::<X>(call, entrance.joins).await;
+        }
+        let joins = if entrance.joins {
+            call.may_join()
+        } else {
+            None
+        };
+        let (admitted, _alone) = match joins {
+            None => match call.admit_now() {
+                Some(admitted) => (admitted, None),
+                // Rare, so boxed: the future of a send should be small.
+                None => (Box::pin(call.admit()).await?, None),
+            },
+            Some(wait) => match self.gather(call, wait).await {
+                Gathered::Alone(admitted, alone) => (admitted, Some(alone)),
+                Gathered::Ended(result) => return X::joined(result),
+            },
+        };
+        let (packed, admitted) = match call.compressor() {
+            None => (None, admitted),
+            Some(compressor) => Box::pin(call.pack(compressor, admitted)).await?,
+        };
+        let at = packed.is_none().then_some(admitted.at);
+        let (pledge, stamp, bound) = admitted.split();
+        let parcel = call.parcel(packed.as_deref(), &stamp);
+        let mut delivery = Delivery::<X>::new(call.errand(), parcel, bound).ready_at(at);
+        let outcome = match delivery.run(pledge.turn.as_ref()).await {
+            Ok(delivered) => Ok(X::proof(call, stamp, delivered)),
+            Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
+        };
+        pledge.end(match &outcome {
+            Ok(_) => X::SUCCESS,
+            Err(error) => Outcome::Failed(error.delivery()),
+        });
+        outcome
+    }
+}
