@@ -3,9 +3,11 @@
 
 mod book;
 pub mod breaking;
+pub mod certificates;
 pub mod faults;
 pub mod fuzz;
 pub mod growth;
+pub mod interop;
 pub mod mirror;
 pub mod oracle;
 pub mod payload;

@@ -2,7 +2,9 @@
 // One file for all versions: `var` hides the packages that moved between 4.x and 5.x.
 // Standard output carries one JSON object per line and nothing else.
 
+import java.io.BufferedReader;
 import java.io.BufferedWriter;
+import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
@@ -22,13 +24,18 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.apache.rocketmq.acl.common.AclClientRPCHook;
 import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PullStatus;
+import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
 import org.apache.rocketmq.client.exception.MQBrokerException;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.impl.factory.MQClientInstance;
 import org.apache.rocketmq.client.impl.MQClientManager;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.utils.MessageUtil;
 import org.apache.rocketmq.common.MQVersion;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageClientExt;
 import org.apache.rocketmq.common.message.MessageExt;
@@ -42,6 +49,9 @@ import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
 
 public final class Reader {
     private static final int PULL = 1024;
+    private static final Map<String, DefaultMQPullConsumer> CONSUMERS = new HashMap<>();
+    private static final Map<String, DefaultMQAdminExt> ADMINS = new HashMap<>();
+    private static NettyRemotingClient asker;
     private static BufferedWriter out;
 
     public static void main(String[] args) {
@@ -61,6 +71,31 @@ public final class Reader {
         // Logging frameworks print to whatever standard output is at their start.
         System.setOut(System.err);
         out = new BufferedWriter(new OutputStreamWriter(stdout, StandardCharsets.UTF_8), 1 << 16);
+        if (args[0].equals("serve")) {
+            serve();
+        } else {
+            command(args);
+        }
+        out.flush();
+    }
+
+    /** One command a line, an array in JSON. Its answer ends with a line "." or, if it failed, "!" and why. */
+    private static void serve() throws Exception {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            String end = ".";
+            try {
+                command(RemotingSerializable.fromJson(line, String[].class));
+            } catch (Throwable failure) {
+                failure.printStackTrace();
+                end = "!" + String.valueOf(failure).replace('\n', ' ');
+            }
+            out.append(end).append('\n');
+            out.flush();
+        }
+    }
+
+    private static void command(String[] args) throws Exception {
         Map<String, String> options = new HashMap<>();
         for (int i = 1; i < args.length; i += 2) {
             options.put(args[i], args[i + 1]);
@@ -78,10 +113,41 @@ public final class Reader {
             case "ask":
                 ask(options);
                 break;
+            case "find":
+                find(options);
+                break;
+            case "reply":
+                reply(options);
+                break;
             default:
                 throw new IllegalArgumentException("unknown command " + args[0]);
         }
-        out.flush();
+    }
+
+    private static DefaultMQPullConsumer consumer(Map<String, String> options) throws Exception {
+        String servers = options.get("--namesrv");
+        DefaultMQPullConsumer consumer = CONSUMERS.get(servers);
+        if (consumer == null) {
+            consumer = new DefaultMQPullConsumer("xtask_reader", hook(options));
+            consumer.setNamesrvAddr(servers);
+            consumer.setInstanceName("reader-" + System.nanoTime());
+            consumer.start();
+            CONSUMERS.put(servers, consumer);
+        }
+        return consumer;
+    }
+
+    private static DefaultMQAdminExt admin(Map<String, String> options) throws Exception {
+        String servers = options.get("--namesrv");
+        DefaultMQAdminExt admin = ADMINS.get(servers);
+        if (admin == null) {
+            admin = new DefaultMQAdminExt(hook(options));
+            admin.setNamesrvAddr(servers);
+            admin.setInstanceName("admin-" + System.nanoTime());
+            admin.start();
+            ADMINS.put(servers, admin);
+        }
+        return admin;
     }
 
     private static void read(Map<String, String> options) throws Exception {
@@ -89,10 +155,7 @@ public final class Reader {
         boolean digest = options.containsKey("--digest");
         long atLeast = Long.parseLong(options.getOrDefault("--at-least", "0"));
         long deadline = System.currentTimeMillis() + Long.parseLong(options.getOrDefault("--wait-ms", "0"));
-        DefaultMQPullConsumer consumer = new DefaultMQPullConsumer("xtask_reader", hook(options));
-        consumer.setNamesrvAddr(options.get("--namesrv"));
-        consumer.setInstanceName("reader-" + System.nanoTime());
-        consumer.start();
+        DefaultMQPullConsumer consumer = consumer(options);
         List<MessageQueue> queues = new ArrayList<>(patiently(deadline, () -> consumer.fetchSubscribeMessageQueues(topic)));
         long[] next = new long[queues.size()];
         for (int i = 0; i < next.length; i++) {
@@ -101,6 +164,16 @@ public final class Reader {
         }
         AtomicLong total = new AtomicLong();
         ExecutorService pool = Executors.newFixedThreadPool(Math.min(8, Math.max(1, queues.size())));
+        try {
+            readAll(consumer, queues, next, pool, total, digest, atLeast, deadline);
+        } finally {
+            pool.shutdown();
+        }
+    }
+
+    private static void readAll(DefaultMQPullConsumer consumer, List<MessageQueue> queues, long[] next,
+                                ExecutorService pool, AtomicLong total, boolean digest, long atLeast,
+                                long deadline) throws Exception {
         // A queue's end moves until the broker has indexed what it stored: done when a whole round brings nothing.
         while (true) {
             long before = total.get();
@@ -198,9 +271,7 @@ public final class Reader {
     }
 
     private static void producers(Map<String, String> options) throws Exception {
-        DefaultMQAdminExt admin = new DefaultMQAdminExt(hook(options));
-        admin.setNamesrvAddr(options.get("--namesrv"));
-        admin.start();
+        DefaultMQAdminExt admin = admin(options);
         // The admin's own call asks one broker of the topic only.
         MQClientInstance client = MQClientManager.getInstance().getOrCreateMQClientInstance(admin);
         for (var broker : admin.examineTopicRouteInfo(options.get("--topic")).getBrokerDatas()) {
@@ -225,6 +296,63 @@ public final class Reader {
                 }
             }
         }
+    }
+
+    /** By unique key, key or offset message id, whatever is given. */
+    private static void find(Map<String, String> options) throws Exception {
+        DefaultMQAdminExt admin = admin(options);
+        String topic = options.get("--topic");
+        List<MessageExt> found = new ArrayList<>();
+        if (options.containsKey("--offset-id")) {
+            found.add(admin.viewMessage(topic, options.get("--offset-id")));
+        } else if (options.containsKey("--unique-key")) {
+            MQClientInstance client = MQClientManager.getInstance().getOrCreateMQClientInstance(admin);
+            // Brokers index a message some time after they stored it.
+            long deadline = System.currentTimeMillis() + Long.parseLong(options.getOrDefault("--wait-ms", "0"));
+            MessageExt one = patiently(deadline,
+                    () -> client.getMQAdminImpl().queryMessageByUniqKey(topic, options.get("--unique-key")));
+            if (one != null) {
+                found.add(one);
+            }
+        } else {
+            long deadline = System.currentTimeMillis() + Long.parseLong(options.getOrDefault("--wait-ms", "0"));
+            found.addAll(patiently(deadline,
+                    () -> admin.queryMessage(topic, options.get("--key"), 64, 0, Long.MAX_VALUE).getMessageList()));
+        }
+        MessageDigest sha256 = MessageDigest.getInstance("SHA-256");
+        StringBuilder lines = new StringBuilder();
+        for (MessageExt message : found) {
+            // Who is asked by an address does not say its name.
+            String broker = message.getBrokerName() == null ? "" : message.getBrokerName();
+            line(lines, new MessageQueue(topic, broker, message.getQueueId()), message, false, sha256);
+        }
+        out.append(lines);
+    }
+
+    /** From now on, until this process ends, every request in the topic gets the reply "re: " and its body. */
+    private static void reply(Map<String, String> options) throws Exception {
+        DefaultMQProducer producer = new DefaultMQProducer(options.get("--group") + "_reply", hook(options));
+        producer.setNamesrvAddr(options.get("--namesrv"));
+        producer.setInstanceName("replier-" + System.nanoTime());
+        producer.start();
+        DefaultMQPushConsumer consumer = new DefaultMQPushConsumer(null, options.get("--group"), hook(options));
+        consumer.setNamesrvAddr(options.get("--namesrv"));
+        consumer.setInstanceName("replier-" + System.nanoTime());
+        consumer.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        consumer.subscribe(options.get("--topic"), "*");
+        consumer.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt message : messages) {
+                String body = new String(message.getBody(), StandardCharsets.UTF_8);
+                try {
+                    Message reply = MessageUtil.createReplyMessage(message, ("re: " + body).getBytes(StandardCharsets.UTF_8));
+                    producer.send(reply, 5000);
+                } catch (Exception failure) {
+                    failure.printStackTrace();
+                }
+            }
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        consumer.start();
     }
 
     private static void send(Map<String, String> options) throws Exception {
@@ -290,12 +418,15 @@ public final class Reader {
     }
 
     private static void ask(Map<String, String> options) throws Exception {
-        NettyRemotingClient client = new NettyRemotingClient(new NettyClientConfig());
-        RPCHook hook = hook(options);
-        if (hook != null) {
-            client.registerRPCHook(hook);
+        if (asker == null) {
+            asker = new NettyRemotingClient(new NettyClientConfig());
+            RPCHook hook = hook(options);
+            if (hook != null) {
+                asker.registerRPCHook(hook);
+            }
+            asker.start();
         }
-        client.start();
+        NettyRemotingClient client = asker;
         var request = RemotingCommand.createRequestCommand(Integer.parseInt(options.get("--code")), null);
         Map<?, ?> fields = RemotingSerializable.fromJson(options.get("--fields"), HashMap.class);
         for (Map.Entry<?, ?> field : fields.entrySet()) {

@@ -26,6 +26,8 @@ pub use jars::jars;
 pub use node::Node;
 pub use ports::PortBlock;
 pub use probe::{Answer, ask};
-pub use reader::{JavaSend, ProducerConnection, ReadMessage, ReadOptions, Reader, SentMessage};
+pub use reader::{
+    FindBy, JavaSend, ProducerConnection, ReadMessage, ReadOptions, Reader, SentMessage,
+};
 pub use spec::{Access, ClusterSpec, ServerTls};
 pub use version::Version;

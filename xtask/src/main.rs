@@ -11,6 +11,7 @@ mod ci;
 mod demo;
 mod faults;
 mod fuzz;
+mod interop;
 mod metadata;
 mod shell;
 mod soak;
@@ -44,6 +45,8 @@ enum Task {
     Faults(faults::Options),
     /// Feed random and mutated input to every decoder.
     Fuzz(fuzz::Options),
+    /// Try every feature on every kind of Apache cluster and write the table of docs/interop.md.
+    Interop(interop::Options),
     /// Send under faults drawn from a seed, read everything back, and fail if any promise was broken.
     Soak(soak::Options),
     /// Run the tests of the whole workspace and count them.
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Demo(options) => demo::run(&options),
         Task::Faults(options) => faults::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Interop(options) => interop::run(&options),
         Task::Soak(options) => soak::run(&options),
         Task::Test(options) => match test::run(&options) {
             // Its last line has said so, and stays the last.

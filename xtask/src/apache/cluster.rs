@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::jars::proxy_jars;
 use super::node::{Launch, Node};
 use super::ports::{PortBlock, STEP};
-use super::{ClusterSpec, Version, jars, probe};
+use super::{Access, ClusterSpec, Version, jars, probe};
 use crate::{paths, wait};
+use files::Role;
 
 /// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
 const CREATE_TOPIC: i32 = 17;
@@ -33,13 +35,15 @@ impl Permission {
     pub const WRITE_ONLY: Self = Self(2);
 }
 
-/// Running name servers and master brokers; dropping it kills them and removes their files.
+/// Running name servers, master brokers and what a specification asks for beyond them; dropping it kills them and removes their files.
 ///
 /// They also end when the process that started them does, however it ends.
 #[derive(Debug)]
 pub struct Cluster {
     version: Version,
     brokers: Vec<Node>,
+    slaves: Vec<Node>,
+    proxy: Vec<Node>,
     name_servers: Vec<Node>,
     dir: PathBuf,
     detached: bool,
@@ -84,39 +88,49 @@ impl Cluster {
                 .with_context(|| format!("cannot clear {}", dir.display()))?;
         }
         let ports = ports(spec)?;
-        let (for_name_servers, for_brokers) = ports.split_at(spec.name_servers);
+        let mut blocks = ports.iter();
         let files = files::Files { spec, lib, dir };
         let mut name_servers = Vec::new();
-        for (index, block) in for_name_servers.iter().enumerate() {
+        for (index, block) in blocks.by_ref().take(spec.name_servers).enumerate() {
             let name = format!("namesrv-{index}");
             let port = block.first();
             let (home, java) = files.name_server(&name, port)?;
-            let launch = Launch {
-                java,
-                home,
-                registers_with: Vec::new(),
-                access: spec.access,
-            };
+            let launch = launch(spec, home, java);
             name_servers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
         }
         let registers_with: Vec<String> = addresses(&name_servers);
-        let mut brokers = Vec::new();
-        for (index, block) in for_brokers.iter().enumerate() {
+        let broker = |index: usize, role: Role, block: &PortBlock| -> Result<Node> {
             let name = broker_name(index);
             // The broker takes two below its own port as well, and is told to take the one above.
             let port = block.first() + 2;
-            let (home, java) = files.broker(&name, port, &registers_with.join(";"))?;
+            let (home, java) = files.broker(&name, role, port, &registers_with.join(";"))?;
             let launch = Launch {
-                java,
-                home,
                 registers_with: registers_with.clone(),
-                access: spec.access,
+                ..launch(spec, home, java)
             };
-            brokers.push(Node::new(name, format!("127.0.0.1:{port}"), launch));
+            Ok(Node::new(name, format!("127.0.0.1:{port}"), launch))
+        };
+        let (mut brokers, mut slaves) = (Vec::new(), Vec::new());
+        let master = if spec.slaves {
+            Role::SyncMaster
+        } else {
+            Role::Master
+        };
+        for (index, block) in blocks.by_ref().take(spec.brokers).enumerate() {
+            brokers.push(broker(index, master, block)?);
         }
+        if spec.slaves {
+            for (index, block) in blocks.by_ref().take(spec.brokers).enumerate() {
+                slaves.push(broker(index, Role::Slave, block)?);
+            }
+        }
+        let proxies = blocks.map(|block| proxy(spec, &files, block, &registers_with));
+        let proxy: Result<_> = proxies.collect();
         let mut cluster = Self {
             version: spec.version,
             brokers,
+            slaves,
+            proxy: proxy?,
             name_servers,
             dir: dir.to_path_buf(),
             detached: false,
@@ -131,7 +145,7 @@ impl Cluster {
 
     fn start_all(&self) -> Result<()> {
         // A broker whose first registration fails tries again only after its period of up to 30 s.
-        for nodes in [&self.name_servers, &self.brokers] {
+        for nodes in [&self.name_servers, &self.brokers, &self.slaves, &self.proxy] {
             nodes.iter().try_for_each(Node::spawn)?;
             nodes.iter().try_for_each(Node::wait_ready)?;
         }
@@ -162,7 +176,19 @@ impl Cluster {
         &self.brokers
     }
 
-    /// The broker of that name.
+    /// The slaves, in the order of their masters, whose names they bear.
+    #[must_use]
+    pub fn slaves(&self) -> &[Node] {
+        &self.slaves
+    }
+
+    /// The proxy. Its address is what a remoting client takes for that of a name server.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Node> {
+        self.proxy.first()
+    }
+
+    /// The master of that name.
     #[must_use]
     pub fn broker(&self, name: &str) -> Option<&Node> {
         self.brokers.iter().find(|broker| broker.name() == name)
@@ -217,11 +243,15 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.detached {
+            self.proxy.iter().for_each(Node::detach);
+            self.slaves.iter().for_each(Node::detach);
             self.brokers.iter().for_each(Node::detach);
             self.name_servers.iter().for_each(Node::detach);
             return;
         }
-        // The brokers first: they have no one to tell that they are gone.
+        // The brokers before the name servers: they have no one to tell that they are gone.
+        self.proxy.clear();
+        self.slaves.clear();
         self.brokers.clear();
         self.name_servers.clear();
         if std::thread::panicking() {
@@ -230,6 +260,39 @@ impl Drop for Cluster {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }
+}
+
+/// Of a server that registers with none.
+fn launch(spec: &ClusterSpec, home: PathBuf, java: Vec<String>) -> Launch {
+    Launch {
+        java,
+        home,
+        registers_with: Vec::new(),
+        access: spec.access,
+        says: "boot success",
+    }
+}
+
+fn proxy(
+    spec: &ClusterSpec,
+    files: &files::Files<'_>,
+    block: &PortBlock,
+    name_servers: &[String],
+) -> Result<Node> {
+    let (name, port) = ("proxy", block.first());
+    let lib = proxy_jars(spec.version)?;
+    let (home, java) = files.proxy(&lib, name, port, &name_servers.join(";"))?;
+    let launch = Launch {
+        // It answers neither of the requests by which the other servers are asked.
+        access: Access::Encrypted,
+        says: "rocketmq-proxy startup successfully",
+        ..launch(spec, home, java)
+    };
+    Ok(Node::new(
+        name.to_owned(),
+        format!("127.0.0.1:{port}"),
+        launch,
+    ))
 }
 
 fn create_on(
@@ -278,7 +341,8 @@ fn broker_name(index: usize) -> String {
 
 fn ports(spec: &ClusterSpec) -> Result<Vec<PortBlock>> {
     let mut next = spec.port;
-    (0..spec.name_servers + spec.brokers)
+    let per_name = if spec.slaves { 2 } else { 1 };
+    (0..spec.name_servers + spec.brokers * per_name + usize::from(spec.proxy))
         .map(|_| {
             let Some(port) = next else {
                 return PortBlock::free();

@@ -18,8 +18,18 @@ use crate::paths;
 /// When Java or Maven is missing, or Maven fails.
 pub fn jars(version: Version) -> Result<PathBuf> {
     let dir = paths::apache().join(version.as_str());
+    folder(&dir, version, &["broker", "namesrv", "tools", "client"])
+}
+
+/// The folder that holds the jars of the proxy of `version`; a folder of its own, since some are of other versions.
+pub(super) fn proxy_jars(version: Version) -> Result<PathBuf> {
+    let dir = paths::apache().join(format!("{version}-proxy"));
+    folder(&dir, version, &["proxy"])
+}
+
+fn folder(dir: &Path, version: Version, artifacts: &[&str]) -> Result<PathBuf> {
     let lib = dir.join("lib");
-    once(&lib, |partial| fetch(version, &dir, partial))?;
+    once(&lib, |partial| fetch(version, artifacts, dir, partial))?;
     Ok(lib)
 }
 
@@ -44,11 +54,11 @@ pub(super) fn once(wanted: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Res
         .with_context(|| format!("cannot put {} in place", wanted.display()))
 }
 
-fn fetch(version: Version, dir: &Path, into: &Path) -> Result<()> {
+fn fetch(version: Version, artifacts: &[&str], dir: &Path, into: &Path) -> Result<()> {
     if let Availability::Missing(reason) = Availability::check() {
         bail!("cannot fetch Apache RocketMQ {version}: {reason}");
     }
-    fs::write(dir.join("pom.xml"), pom(version))?;
+    fs::write(dir.join("pom.xml"), pom(version, artifacts))?;
     let output = Command::new("mvn")
         .args(["-q", "-B", "dependency:copy-dependencies"])
         .arg(format!("-DoutputDirectory={}", into.display()))
@@ -66,16 +76,17 @@ fn fetch(version: Version, dir: &Path, into: &Path) -> Result<()> {
     Ok(())
 }
 
-fn pom(version: Version) -> String {
+fn pom(version: Version, artifacts: &[&str]) -> String {
     let dependency = |artifact: &str| {
         format!(
             "    <dependency><groupId>org.apache.rocketmq</groupId><artifactId>rocketmq-{artifact}</artifactId>\
              <version>{version}</version></dependency>\n"
         )
     };
-    let dependencies: String = ["broker", "namesrv", "tools", "client"]
-        .map(dependency)
-        .concat();
+    let dependencies: String = artifacts
+        .iter()
+        .map(|artifact| dependency(artifact))
+        .collect();
     format!(
         r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>

@@ -41,6 +41,8 @@ pub(super) struct Launch {
     /// The name servers that must list a broker before it is ready; none for a name server.
     pub(super) registers_with: Vec<String>,
     pub(super) access: Access,
+    /// The end of the line by which it says that it has started.
+    pub(super) says: &'static str,
 }
 
 impl Node {
@@ -148,6 +150,7 @@ impl Node {
         command
             .args(&self.launch.java)
             .env("ROCKETMQ_HOME", &self.launch.home)
+            .env("RMQ_PROXY_HOME", &self.launch.home)
             .current_dir(&self.launch.home);
         *process = Some(Process::spawn(&mut command, &self.log())?);
         Ok(())
@@ -207,7 +210,7 @@ impl Node {
             {
                 bail!("not running");
             }
-            return Ok(self.output(usize::MAX).contains("boot success"));
+            return Ok(self.output(usize::MAX).contains(self.launch.says));
         }
         let own = if self.launch.registers_with.is_empty() {
             CLUSTER_INFO

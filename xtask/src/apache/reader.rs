@@ -1,10 +1,13 @@
 //! What brokers hold as Apache's own Java client reads it, and messages that Apache's own producer sends.
 
 mod program;
+mod session;
 mod types;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -12,8 +15,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Version, jars};
 use crate::process::tail;
+use session::Session;
 
-pub use types::{JavaSend, ProducerConnection, ReadMessage, ReadOptions, SentMessage};
+pub use types::{FindBy, JavaSend, ProducerConnection, ReadMessage, ReadOptions, SentMessage};
 
 #[derive(Deserialize)]
 struct AskedAnswer {
@@ -22,7 +26,8 @@ struct AskedAnswer {
     body: Option<String>,
 }
 
-/// Runs `java/Reader.java` on the jars of one version; each call is one Java process of about a second.
+/// Runs `java/Reader.java` on the jars of one version; each call is one Java process of about a second, unless
+/// [`in_one_process`](Self::in_one_process) is asked for.
 #[derive(Debug, Clone)]
 pub struct Reader {
     lib: PathBuf,
@@ -31,6 +36,7 @@ pub struct Reader {
     credentials: Option<(String, String)>,
     /// Further options of the Java machine.
     java: Vec<String>,
+    session: Option<Arc<Session>>,
 }
 
 impl Reader {
@@ -46,6 +52,7 @@ impl Reader {
             classes,
             credentials: None,
             java: Vec::new(),
+            session: None,
         })
     }
 
@@ -61,6 +68,68 @@ impl Reader {
     pub fn with_java(mut self, options: impl IntoIterator<Item = String>) -> Self {
         self.java.extend(options);
         self
+    }
+
+    /// A reader all of whose calls go to one Java process, one after the other; to be asked for last. It ends with the
+    /// reader's last clone.
+    ///
+    /// # Errors
+    /// When Java does not start.
+    pub fn in_one_process(mut self) -> Result<Self> {
+        let session = Session::start(&self.lib, &self.classes, &self.java)?;
+        self.session = Some(Arc::new(session));
+        Ok(self)
+    }
+
+    /// What Apache's admin client finds: none is no error.
+    ///
+    /// # Errors
+    /// When it fails, or finds nothing within `wait` and says so by an error.
+    pub fn find(
+        &self,
+        name_servers: &str,
+        topic: &str,
+        by: &FindBy<'_>,
+        wait: Duration,
+    ) -> Result<Vec<ReadMessage>> {
+        let (name, value) = match by {
+            FindBy::Key(key) => ("--key", key),
+            FindBy::OffsetId(id) => ("--offset-id", id),
+            FindBy::UniqueKey(key) => ("--unique-key", key),
+        };
+        let wait = wait.as_millis().to_string();
+        let namesrv = "--namesrv";
+        self.run(&[
+            "find",
+            namesrv,
+            name_servers,
+            "--topic",
+            topic,
+            name,
+            value,
+            "--wait-ms",
+            &wait,
+        ])
+    }
+
+    /// From now on Apache's consumer answers every request in the topic with `re: ` and the request's body. For readers
+    /// [in one process](Self::in_one_process).
+    ///
+    /// # Errors
+    /// When the consumer does not start.
+    pub fn answer_requests(&self, name_servers: &str, topic: &str, group: &str) -> Result<()> {
+        let namesrv = "--namesrv";
+        let none: Vec<serde_json::Value> = self.run(&[
+            "reply",
+            namesrv,
+            name_servers,
+            "--topic",
+            topic,
+            "--group",
+            group,
+        ])?;
+        drop(none);
+        Ok(())
     }
 
     /// Sends one request to a server by Apache's own client, in ways that [`ask`](super::ask) does not know: signed or
@@ -200,17 +269,13 @@ impl Reader {
         if let Some((access_key, secret_key)) = &self.credentials {
             signed.extend(["--access-key", access_key, "--secret-key", secret_key]);
         }
-        let run = program::run(&self.lib, &self.classes, &self.java, &signed)?;
-        if !run.status.success() {
-            bail!(
-                "the Java program failed ({}): {}\n{}",
-                run.status,
-                arguments.join(" "),
-                tail(&run.log, 30)
-            );
-        }
-        let _ = std::fs::remove_file(&run.log);
-        run.stdout
+        let lines = match &self.session {
+            Some(session) => session
+                .run(&signed)
+                .with_context(|| format!("Apache's client: {}", arguments.join(" ")))?,
+            None => self.run_alone(arguments, &signed)?,
+        };
+        lines
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
             .map(|line| {
@@ -219,5 +284,19 @@ impl Reader {
                 })
             })
             .collect()
+    }
+
+    fn run_alone(&self, shown: &[&str], arguments: &[&str]) -> Result<Vec<u8>> {
+        let run = program::run(&self.lib, &self.classes, &self.java, arguments)?;
+        if !run.status.success() {
+            bail!(
+                "the Java program failed ({}): {}\n{}",
+                run.status,
+                shown.join(" "),
+                tail(&run.log, 30)
+            );
+        }
+        let _ = std::fs::remove_file(&run.log);
+        Ok(run.stdout)
     }
 }

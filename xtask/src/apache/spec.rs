@@ -109,6 +109,10 @@ pub struct ClusterSpec {
     pub broker_files: Vec<(String, String)>,
     /// How the servers may be asked whether they are ready. Default [`Access::Open`].
     pub access: Access,
+    /// Every master has a slave and tells a sender `SEND_OK` only when the slave has the message too. Default off.
+    pub slaves: bool,
+    /// A `rocketmq-proxy` stands before the brokers. Default off.
+    pub proxy: bool,
     /// The first name server's port, the other servers in steps of 10 above it; free ports by default.
     pub port: Option<u16>,
 }
@@ -129,6 +133,8 @@ impl ClusterSpec {
             name_server_java: Vec::new(),
             broker_files: Vec::new(),
             access: Access::Open,
+            slaves: false,
+            proxy: false,
         }
     }
 
@@ -214,6 +220,20 @@ impl ClusterSpec {
         let options = tls.java();
         self.name_server_java.extend(options.iter().cloned());
         self.broker_java.extend(options);
+        self
+    }
+
+    /// Sets [`slaves`](Self::slaves).
+    #[must_use]
+    pub const fn slaves(mut self, enabled: bool) -> Self {
+        self.slaves = enabled;
+        self
+    }
+
+    /// Sets [`proxy`](Self::proxy).
+    #[must_use]
+    pub const fn proxy(mut self, enabled: bool) -> Self {
+        self.proxy = enabled;
         self
     }
 

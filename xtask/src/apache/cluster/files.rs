@@ -11,8 +11,6 @@ use crate::apache::{ClusterSpec, Version};
 const BROKER_CONF: &str = "\
 brokerClusterName=DefaultCluster
 brokerIP1=127.0.0.1
-brokerId=0
-brokerRole=ASYNC_MASTER
 defaultTopicQueueNums=4
 flushDiskType=ASYNC_FLUSH
 deleteWhen=04
@@ -36,6 +34,28 @@ const BROKER_JAVA: [&str; 7] = [
 ];
 
 const NAME_SERVER_HEAP_MIB: u32 = 256;
+
+/// What a broker is to the others of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Alone.
+    Master,
+    /// Acknowledges what its slave has.
+    SyncMaster,
+    Slave,
+}
+
+impl Role {
+    const fn conf(self) -> &'static str {
+        match self {
+            Self::Master => "brokerId=0\nbrokerRole=ASYNC_MASTER\n",
+            Self::SyncMaster => {
+                "brokerId=0\nbrokerRole=SYNC_MASTER\ntotalReplicas=2\ninSyncReplicas=2\n"
+            }
+            Self::Slave => "brokerId=1\nbrokerRole=SLAVE\n",
+        }
+    }
+}
 
 /// Writes one cluster's files.
 pub(super) struct Files<'a> {
@@ -63,21 +83,55 @@ impl Files<'_> {
         Ok((home, java))
     }
 
-    /// A broker's home and the arguments of its `java`.
-    pub(super) fn broker(
+    /// A proxy's home and the arguments of its `java`.
+    pub(super) fn proxy(
         &self,
+        lib: &Path,
         name: &str,
         port: u16,
         name_servers: &str,
     ) -> Result<(PathBuf, Vec<String>)> {
         let home = self.home(name)?;
+        let conf = serde_json::json!({
+            "rocketMQClusterName": "DefaultCluster",
+            "proxyMode": "CLUSTER",
+            "namesrvAddr": name_servers,
+            "remotingListenPort": port,
+            "grpcServerPort": port + 1,
+            "localServeAddr": "127.0.0.1",
+        });
+        let file = home.join("conf/proxy.json");
+        fs::write(&file, conf.to_string())?;
+        let mut java = machine(&home, self.spec.broker_heap_mib, &BROKER_JAVA);
+        java.extend(["-cp".to_owned(), format!("{}/*", lib.display())]);
+        java.extend([
+            "org.apache.rocketmq.proxy.ProxyStartup".to_owned(),
+            "-pc".to_owned(),
+            file.display().to_string(),
+        ]);
+        Ok((home, java))
+    }
+
+    /// A broker's home and the arguments of its `java`. The home is named after broker and role.
+    pub(super) fn broker(
+        &self,
+        name: &str,
+        role: Role,
+        port: u16,
+        name_servers: &str,
+    ) -> Result<(PathBuf, Vec<String>)> {
+        let home = self.home(&match role {
+            Role::Master | Role::SyncMaster => name.to_owned(),
+            Role::Slave => format!("{name}-slave"),
+        })?;
         let at = home.display();
         for (file, text) in &self.spec.broker_files {
             fs::write(home.join(file), text)?;
         }
         let conf = format!(
-            "{BROKER_CONF}brokerName={name}\nlistenPort={port}\nhaListenPort={}\nnamesrvAddr={name_servers}\n\
+            "{BROKER_CONF}{}brokerName={name}\nlistenPort={port}\nhaListenPort={}\nnamesrvAddr={name_servers}\n\
              storePathRootDir={at}/store\nstorePathCommitLog={at}/store/commitlog\nautoCreateTopicEnable={}\n{}\n",
+            role.conf(),
             port + 1,
             self.spec.auto_create_topics,
             self.spec.broker_conf.join("\n"),
@@ -114,14 +168,7 @@ impl Files<'_> {
     ) -> Result<Vec<String>> {
         let file = home.join("conf/server.conf");
         fs::write(&file, conf)?;
-        let mut java = vec![
-            format!("-Xms{heap_mib}m"),
-            format!("-Xmx{heap_mib}m"),
-            // Servers on one machine would share their log files and native libraries otherwise.
-            format!("-Duser.home={}", home.display()),
-            format!("-Djava.io.tmpdir={}", home.join("tmp").display()),
-        ];
-        java.extend(options.iter().map(|&option| option.to_owned()));
+        let mut java = machine(home, heap_mib, options);
         java.extend(["-cp".to_owned(), format!("{}/*", self.lib.display())]);
         java.extend([
             class.to_owned(),
@@ -130,6 +177,19 @@ impl Files<'_> {
         ]);
         Ok(java)
     }
+}
+
+/// Options of a server's Java machine.
+fn machine(home: &Path, heap_mib: u32, options: &[&str]) -> Vec<String> {
+    let mut java = vec![
+        format!("-Xms{heap_mib}m"),
+        format!("-Xmx{heap_mib}m"),
+        // Servers on one machine would share their log files and native libraries otherwise.
+        format!("-Duser.home={}", home.display()),
+        format!("-Djava.io.tmpdir={}", home.join("tmp").display()),
+    ];
+    java.extend(options.iter().map(|&option| option.to_owned()));
+    java
 }
 
 fn logback(home: &Path) -> String {

@@ -53,13 +53,28 @@ pub(super) fn compiled(version: Version, lib: &Path) -> Result<PathBuf> {
 
 /// Runs the program to its end.
 pub(super) fn run(lib: &Path, classes: &Path, java: &[String], arguments: &[&str]) -> Result<Run> {
+    let (mut command, log) = command(lib, classes, java)?;
+    let output = command
+        .args(arguments)
+        .output()
+        .context("cannot run java")?;
+    Ok(Run {
+        status: output.status,
+        stdout: output.stdout,
+        log,
+    })
+}
+
+/// The program before its arguments, and where its standard error goes.
+pub(super) fn command(lib: &Path, classes: &Path, java: &[String]) -> Result<(Command, PathBuf)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let home = paths::apache().join("reader");
     fs::create_dir_all(&home)?;
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let log = home.join(format!("{}-{count}.log", std::process::id()));
-    let output = Command::new("java")
-        // One short run: a light collector and the quick compiler only.
+    let mut command = Command::new("java");
+    command
+        // Short runs: a light collector and the quick compiler only.
         .args([
             "-Xms128m",
             "-Xmx2g",
@@ -73,13 +88,6 @@ pub(super) fn run(lib: &Path, classes: &Path, java: &[String], arguments: &[&str
         .arg("-cp")
         .arg(format!("{}:{}/*", classes.display(), lib.display()))
         .arg("Reader")
-        .args(arguments)
-        .stderr(File::create(&log)?)
-        .output()
-        .context("cannot run java")?;
-    Ok(Run {
-        status: output.status,
-        stdout: output.stdout,
-        log,
-    })
+        .stderr(File::create(&log)?);
+    Ok((command, log))
 }

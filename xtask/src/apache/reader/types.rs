@@ -113,6 +113,18 @@ fn base64_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error>
     STANDARD.decode(text).map_err(serde::de::Error::custom)
 }
 
+/// By what [`Reader::find`](super::Reader::find) searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FindBy<'a> {
+    /// One of the message's keys.
+    Key(&'a str),
+    /// Address and commit log offset.
+    OffsetId(&'a str),
+    /// The property `UNIQ_KEY`.
+    UniqueKey(&'a str),
+}
+
 /// A producer that a broker knows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,0 +1,33 @@
+//! Every feature on every cluster that people run: the rows and columns of `docs/interop.md`.
+//!
+//! A [`Column`] is a cluster of Apache's, booted for the purpose; a [`Row`] is a feature, with a function that tries it
+//! on that cluster and has Apache's own client read back what was stored. What a row finds is a [`Cell`].
+
+mod accounts;
+mod batches;
+mod column;
+mod compression;
+mod content;
+mod faults;
+mod ground;
+mod ids;
+mod lives;
+mod order;
+mod report;
+mod row;
+mod run;
+mod security;
+mod sends;
+mod table;
+mod topics;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+pub use column::Column;
+pub use ground::Ground;
+pub use report::{Entry, Outcome, Report};
+pub use row::{Cell, Group, Row, groups};
+pub use run::run;
+pub use table::{Missing, complete, markdown};
