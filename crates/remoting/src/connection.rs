@@ -20,6 +20,7 @@ mod silence;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod withdrawn;
 
 use std::fmt;
 use std::future::{Future, poll_fn};

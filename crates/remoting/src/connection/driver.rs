@@ -276,7 +276,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             timer.as_mut().reset(deadline);
         }
         if timer.as_mut().poll(cx).is_ready() {
-            self.shared.expire(Instant::now(), &mut self.wakers);
+            self.shared
+                .expire(Instant::now(), &mut self.batch, &mut self.wakers);
             // The next turn finds the next deadline, or that the time to close has come.
             cx.waker().wake_by_ref();
         }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -123,6 +124,42 @@ impl Outgoing {
         std::array::from_fn(|_| IoSlice::new(&[]))
     }
 
+    /// Drops whole frames that wait: `cuts` are the places of their bytes, in order.
+    pub(super) fn cut(&mut self, cuts: &[Range<usize>]) {
+        let mut begin = 0_usize;
+        let mut cut_from = |length: usize| {
+            let from = begin;
+            begin = begin.saturating_add(length);
+            // The cuts that touch the piece, so that many pieces and many cuts are gone through once.
+            let first = cuts.partition_point(|cut| cut.end <= from);
+            let last = cuts.partition_point(|cut| cut.start < from.saturating_add(length));
+            (from, cuts.get(first..last).unwrap_or_default())
+        };
+        let mut pieces = VecDeque::with_capacity(self.pieces.len());
+        for piece in self.pieces.drain(..) {
+            match piece {
+                Piece::Frames(mut frames) => {
+                    let (from, cuts) = cut_from(frames.len());
+                    cut_buffer(&mut frames, from, cuts);
+                    pieces.push_back(Piece::Frames(frames));
+                }
+                Piece::Bytes(bytes) => {
+                    let (from, cuts) = cut_from(bytes.len());
+                    let parts = kept(from, bytes.len(), cuts);
+                    pieces.extend(parts.map(|part| Piece::Bytes(bytes.slice(part))));
+                }
+            }
+        }
+        let (from, cuts) = cut_from(self.tail.len());
+        cut_buffer(&mut self.tail, from, cuts);
+        self.pieces = pieces;
+        let pieces = self.pieces.iter().map(|piece| match piece {
+            Piece::Frames(frames) => frames.len(),
+            Piece::Bytes(bytes) => bytes.len(),
+        });
+        self.length = pieces.sum::<usize>().saturating_add(self.tail.len());
+    }
+
     /// Drops `count` bytes that have been written.
     pub(super) fn advance(&mut self, mut count: usize) {
         self.length = self.length.saturating_sub(count);
@@ -144,6 +181,31 @@ impl Outgoing {
         }
         self.tail.advance(count.min(self.tail.len()));
     }
+}
+
+/// Drops the bytes of `cuts`, positions in what begins with the buffer at `begin`.
+fn cut_buffer(buffer: &mut BytesMut, begin: usize, cuts: &[Range<usize>]) {
+    let mut kept_until = 0;
+    for kept in kept(begin, buffer.len(), cuts) {
+        let length = kept.len();
+        if kept.start != kept_until {
+            buffer.copy_within(kept, kept_until);
+        }
+        kept_until += length;
+    }
+    buffer.truncate(kept_until);
+}
+
+/// The parts of a piece of this length, beginning at `begin`, that no cut touches.
+fn kept(begin: usize, length: usize, cuts: &[Range<usize>]) -> impl Iterator<Item = Range<usize>> {
+    let within = move |position: usize| position.saturating_sub(begin).min(length);
+    let starts = std::iter::once(0).chain(cuts.iter().map(move |cut| within(cut.end)));
+    let ends = cuts.iter().map(move |cut| within(cut.start));
+    let ends = ends.chain(std::iter::once(length));
+    starts
+        .zip(ends)
+        .map(|(start, end)| start..end)
+        .filter(|part| !part.is_empty())
 }
 
 /// The buffer with nothing in it, unless a frame has made it larger than is worth keeping.
@@ -200,6 +262,37 @@ mod tests {
             assert!(shared.is_empty());
             assert_eq!(taken.len(), expected.len());
             assert_eq!(drain(&mut taken, step), expected, "step {step}");
+        }
+    }
+
+    #[test]
+    fn frames_that_are_cut_out_leave_the_others_whole() {
+        let sizes = [3, LARGE_BODY, 0, LARGE_BODY * 2, 40 * 1024, 5, 1];
+        let frame = |n: usize| {
+            let byte = u8::try_from(n).unwrap();
+            (vec![byte; 4], Bytes::from(vec![byte; sizes[n]]))
+        };
+        // Every choice of frames to cut out.
+        for chosen in 0..1_u32 << sizes.len() {
+            let (mut outgoing, mut expected) = (Outgoing::default(), Vec::new());
+            let (mut cuts, mut position) = (Vec::new(), 0);
+            for n in 0..sizes.len() {
+                let (header, body) = frame(n);
+                append(&mut outgoing, &header, &body);
+                let end = position + header.len() + body.len();
+                if chosen & (1 << n) != 0 {
+                    cuts.push(position..end);
+                } else {
+                    expected.extend_from_slice(&header);
+                    expected.extend_from_slice(&body);
+                }
+                position = end;
+            }
+            outgoing.cut(&cuts);
+            assert_eq!(outgoing.len(), expected.len());
+            append(&mut outgoing, b"next", &Bytes::new());
+            expected.extend_from_slice(b"next");
+            assert_eq!(drain(&mut outgoing, 50_000), expected, "{chosen:b}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! table's size. Numbers therefore repeat only after 2³¹ requests, so a late or duplicate answer
 //! finds either an empty slot or another number, never a newer request.
 
+use std::ops::Range;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
@@ -56,8 +57,8 @@ pub(super) type Outcome = Result<Completion, RequestError>;
 
 #[derive(Debug)]
 struct Waiting {
-    /// Where the request's frame begins in the stream of all bytes of the connection.
-    frame_start: u64,
+    /// Where the request's frame lies in the stream of all bytes of the connection.
+    frame: Range<u64>,
     deadline: Instant,
     waker: Option<Waker>,
     wants: Wants,
@@ -152,7 +153,7 @@ impl Pending {
     /// Enters the request that was numbered by [`reserve`](Self::reserve).
     pub(super) fn insert(
         &mut self,
-        frame_start: u64,
+        frame: Range<u64>,
         deadline: Instant,
         wants: Wants,
         waker: Option<Waker>,
@@ -163,7 +164,7 @@ impl Pending {
         *self.slot_mut(opaque) = Slot {
             opaque,
             state: State::Waiting(Waiting {
-                frame_start,
+                frame,
                 deadline,
                 waker,
                 wants,
@@ -240,11 +241,14 @@ impl Pending {
         }
     }
 
-    /// Ends every request whose deadline has come; returns how many.
+    /// Ends every request whose deadline has come. Those whose frame begins at or after `written` never left: their
+    /// frames are to be taken back, and go to `unwritten`. Returns how many requests it were.
     pub(super) fn expire(
         &mut self,
         now: Instant,
-        error: &RequestError,
+        written: u64,
+        error: impl Fn(Delivery) -> RequestError,
+        unwritten: &mut Vec<Range<u64>>,
         wakers: &mut Vec<Waker>,
     ) -> usize {
         if self.earliest.is_none_or(|earliest| now < earliest) {
@@ -264,7 +268,13 @@ impl Pending {
                     self.wants_answer = self.wants_answer.saturating_sub(1);
                 }
                 wakers.extend(waiting.waker.take());
-                slot.state = State::Done(Err(error.clone()));
+                let delivery = if waiting.frame.start >= written {
+                    unwritten.push(waiting.frame.clone());
+                    Delivery::NotSent
+                } else {
+                    Delivery::Unknown
+                };
+                slot.state = State::Done(Err(error(delivery)));
                 expired = expired.saturating_add(1);
             } else if self
                 .earliest
@@ -290,7 +300,7 @@ impl Pending {
             let State::Waiting(waiting) = &mut slot.state else {
                 continue;
             };
-            let delivery = if waiting.frame_start >= written {
+            let delivery = if waiting.frame.start >= written {
                 Delivery::NotSent
             } else {
                 Delivery::Unknown
@@ -406,7 +416,7 @@ mod tests {
 
     fn insert(pending: &mut Pending, start: u64, deadline: Instant) -> i32 {
         let opaque = pending.reserve().unwrap();
-        pending.insert(start, deadline, Wants::Answer, None);
+        pending.insert(start..start + 1, deadline, Wants::Answer, None);
         opaque
     }
 
@@ -414,12 +424,16 @@ mod tests {
         pending.poll(opaque, &Context::from_waker(Waker::noop()))
     }
 
-    fn timeout() -> RequestError {
-        RequestError::new(
-            Arc::from("peer"),
-            Delivery::Unknown,
-            RequestFailure::DeadlineExceeded,
-        )
+    fn timeout(delivery: Delivery) -> RequestError {
+        RequestError::new(Arc::from("peer"), delivery, RequestFailure::DeadlineExceeded)
+    }
+
+    /// How many requests ended, and which frames are to be taken back.
+    fn expire(pending: &mut Pending, now: Instant, written: u64) -> (usize, Vec<Range<u64>>) {
+        let mut unwritten = Vec::new();
+        let mut wakers = Vec::new();
+        let expired = pending.expire(now, written, timeout, &mut unwritten, &mut wakers);
+        (expired, unwritten)
     }
 
     #[tokio::test]
@@ -489,7 +503,7 @@ mod tests {
         let mut pending = Pending::new(10);
         let opaque = pending.reserve().unwrap();
         pending.insert(
-            0,
+            0..1,
             Instant::now() + Duration::from_secs(3),
             Wants::Written,
             None,
@@ -533,16 +547,13 @@ mod tests {
         let start = Instant::now();
         let soon = insert(&mut pending, 0, start + Duration::from_secs(1));
         let late = insert(&mut pending, 0, start + Duration::from_secs(2));
-        let mut wakers = Vec::new();
         assert_eq!(
             pending.next_deadline(),
             Some(start + Duration::from_secs(1))
         );
-        assert_eq!(pending.expire(start, &timeout(), &mut wakers), 0);
-        assert_eq!(
-            pending.expire(start + Duration::from_secs(1), &timeout(), &mut wakers),
-            1
-        );
+        assert_eq!(expire(&mut pending, start, 1), (0, vec![]));
+        let first = expire(&mut pending, start + Duration::from_secs(1), 1);
+        assert_eq!(first, (1, vec![]));
         assert!(matches!(poll(&mut pending, soon), Poll::Ready(Err(_))));
         assert!(poll(&mut pending, late).is_pending());
         assert_eq!(
@@ -552,11 +563,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_deadline_tells_unsent_requests_from_those_that_may_have_left() {
+        let mut pending = Pending::new(100);
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let partly = insert(&mut pending, 99, deadline);
+        let unsent = insert(&mut pending, 100, deadline);
+        assert_eq!(expire(&mut pending, deadline, 100), (2, vec![100..101]));
+        for (opaque, delivery) in [(partly, Delivery::Unknown), (unsent, Delivery::NotSent)] {
+            let Poll::Ready(Err(error)) = poll(&mut pending, opaque) else {
+                panic!("request {opaque} has no outcome");
+            };
+            assert_eq!(error.delivery(), delivery);
+        }
+    }
+
+    #[tokio::test]
     async fn only_two_way_requests_that_were_not_counted_yet_ask() {
         let mut pending = Pending::new(100);
         let later = Instant::now() + Duration::from_secs(3);
         let oneway = pending.reserve().unwrap();
-        pending.insert(0, later, Wants::Written, None);
+        pending.insert(0..1, later, Wants::Written, None);
         assert!(!pending.is_asking());
         let first = insert(&mut pending, 0, later);
         assert!(pending.is_asking());
@@ -571,7 +597,7 @@ mod tests {
         assert!(!pending.is_asking());
         insert(&mut pending, 0, later);
         pending.excuse();
-        pending.expire(later, &timeout(), &mut Vec::new());
+        expire(&mut pending, later, 1);
         assert_eq!((pending.waiting(), pending.excused), (0, 0));
     }
 

@@ -1,6 +1,7 @@
 //! What callers and the connection's task share, behind one short lock.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -16,6 +17,7 @@ use super::pending::{Completion, Matched, Outcome, Pending, Wants};
 use super::sign::{Sign, Watch};
 use super::silence::Silence;
 use super::stats::{Counters, count};
+use super::withdrawn::Withdrawn;
 use super::{ConnectionOptions, Response};
 use crate::auth::Signer;
 use crate::code::ResponseCode;
@@ -82,8 +84,10 @@ struct State {
     outgoing: Outgoing,
     /// Bytes ever appended, hence where the next frame begins in the stream.
     appended: u64,
-    /// Bytes the operating system has taken.
+    /// Bytes the operating system has taken, or that were taken back.
     written: u64,
+    /// Frames that were taken back, and whose place in the stream is not reached yet.
+    withdrawn: Withdrawn,
     /// Ends of one-way frames, in order, with the request to complete once written.
     oneway_ends: VecDeque<(u64, i32)>,
     /// The task, taken by whoever wakes it; it registers again in each turn.
@@ -95,6 +99,38 @@ struct State {
     alarm: Option<Instant>,
     /// Someone waits for [`Shared::room`].
     wants_room: bool,
+}
+
+impl State {
+    /// Bytes that wait to be written.
+    fn unsent(&self) -> u64 {
+        let distance = self.appended.saturating_sub(self.written);
+        distance.saturating_sub(self.withdrawn.len())
+    }
+
+    /// Takes unwritten frames back, from what is being written and from what comes after it.
+    fn withdraw(&mut self, frames: Vec<Range<u64>>, batch: &mut Outgoing) {
+        let mut ends: Vec<u64> = frames.iter().map(|frame| frame.end).collect();
+        ends.sort_unstable();
+        self.oneway_ends
+            .retain(|(end, _)| ends.binary_search(end).is_err());
+        let places = self.withdrawn.add(frames, self.written);
+        let place = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
+        let mut later: Vec<_> = places
+            .into_iter()
+            .map(|range| place(range.start)..place(range.end))
+            .collect();
+        // No frame lies in both.
+        let first = later.partition_point(|range| range.start < batch.len());
+        let mut now = later;
+        later = now.split_off(first);
+        for range in &mut later {
+            *range = range.start.saturating_sub(batch.len())..range.end.saturating_sub(batch.len());
+        }
+        batch.cut(&now);
+        self.outgoing.cut(&later);
+        self.written = self.withdrawn.pass(self.written, 0);
+    }
 }
 
 enum Phase {
@@ -176,6 +212,7 @@ impl Shared {
                 outgoing: Outgoing::default(),
                 appended: 0,
                 written: 0,
+                withdrawn: Withdrawn::default(),
                 oneway_ends: VecDeque::new(),
                 task: None,
                 is_idle: false,
@@ -230,8 +267,8 @@ impl Shared {
             let failure = RequestFailure::ConnectionLost(reason);
             return Err(self.error(Delivery::NotSent, failure));
         }
-        let unsent = usize::try_from(state.appended.saturating_sub(state.written));
-        if unsent.is_ok_and(|unsent| unsent > 0 && unsent + body.len() > self.max_unsent) {
+        let unsent = usize::try_from(state.unsent()).unwrap_or(usize::MAX);
+        if unsent > 0 && unsent.saturating_add(body.len()) > self.max_unsent {
             state.wants_room = true;
             return Ok(Submitted::NoRoom);
         }
@@ -245,8 +282,9 @@ impl Shared {
             .map_err(|error| self.error(Delivery::NotSent, RequestFailure::Frame(error)))?;
         let frame = state.outgoing.append_body(before, body);
         let owner = Some(owner.clone());
-        (state.pending).insert(state.appended, deadline, wants, owner);
-        state.appended = state.appended.saturating_add(frame as u64);
+        let frame = state.appended..state.appended.saturating_add(frame as u64);
+        state.appended = frame.end;
+        state.pending.insert(frame, deadline, wants, owner);
         if mode == RequestMode::OneWay {
             state.oneway_ends.push_back((state.appended, opaque));
         }
@@ -392,7 +430,7 @@ impl Shared {
     pub(super) fn note_written(&self, bytes: usize, wakers: &mut Vec<Waker>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        state.written = state.written.saturating_add(bytes as u64);
+        state.written = state.withdrawn.pass(state.written, bytes as u64);
         while let Some(&(end, opaque)) = state.oneway_ends.front() {
             if end > state.written {
                 break;
@@ -409,16 +447,27 @@ impl Shared {
     }
 
     /// Ends requests that reached their deadline, and notes if the peer has been silent for long.
-    pub(super) fn expire(&self, now: Instant, wakers: &mut Vec<Waker>) {
-        let error = self.error(Delivery::Unknown, RequestFailure::DeadlineExceeded);
-        let mut state = self.lock();
+    ///
+    /// Frames of which no byte has left are taken back, from `batch` too, which holds what is being written. So their
+    /// requests certainly were not sent, and a peer that reads again later does not get what nobody waits for.
+    pub(super) fn expire(&self, now: Instant, batch: &mut Outgoing, wakers: &mut Vec<Waker>) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
         let is_silent =
             (self.watch.as_ref()).is_some_and(|watch| state.silence.begins(now, watch.limit.get()));
         if is_silent {
             state.pending.excuse();
         }
-        let expired = state.pending.expire(now, &error, wakers);
-        drop(state);
+        let error = |delivery| self.error(delivery, RequestFailure::DeadlineExceeded);
+        let mut unwritten = Vec::new();
+        let expired = (state.pending).expire(now, state.written, error, &mut unwritten, wakers);
+        if !unwritten.is_empty() {
+            state.withdraw(unwritten, batch);
+            if std::mem::take(&mut state.wants_room) {
+                self.room.notify_waiters();
+            }
+        }
+        drop(guard);
         count(&self.counters.timeouts, expired);
         if is_silent {
             count(&self.counters.silences, 1);
@@ -512,6 +561,7 @@ impl Shared {
             .pending
             .fail_all(&failure, &self.peer, written, &mut wakers);
         state.outgoing = Outgoing::default();
+        state.withdrawn = Withdrawn::default();
         state.oneway_ends.clear();
         drop(guard);
         // Those who wait for room find the connection closed.

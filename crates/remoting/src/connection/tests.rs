@@ -476,6 +476,40 @@ async fn a_short_deadline_holds_even_behind_a_stalled_write_with_longer_ones() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_has_not_left_at_its_deadline_is_taken_back_and_certainly_not_sent() {
+    let mut fixture = Fixture::new(&ConnectionOptions::new(), 64);
+    let begun = ask(&fixture.connection, Bytes::from(vec![1; 20_000]));
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    let until = Instant::now() + Duration::from_millis(100);
+    let connection = &fixture.connection;
+    let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![2; 10_000]));
+    let (one, other, oneway, kept) = tokio::join!(
+        connection.request(&PING, &small, until),
+        connection.request(&PING, &large, until),
+        connection.oneway(&PING, &small, until),
+        async {
+            // Behind those that are taken back.
+            let kept = ask(&fixture.connection, Bytes::from_static(b"kept"));
+            tokio::task::yield_now().await;
+            kept
+        },
+    );
+    let failures = [one.map(drop), other.map(drop), oneway];
+    for error in failures.map(Result::unwrap_err) {
+        assert!(matches!(error.failure(), RequestFailure::DeadlineExceeded));
+        assert_eq!(error.delivery(), Delivery::NotSent);
+    }
+    for (request, body) in [(begun, vec![1; 20_000]), (kept, b"kept".to_vec())] {
+        let heard = fixture.peer.next().await;
+        assert_eq!(heard.body, body, "nothing else comes");
+        let answer = RemotingCommand::response(ResponseCode::SUCCESS, heard.opaque, None);
+        fixture.peer.say(&answer).await;
+        request.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_is_dropped_before_it_ran_fails_the_requests_that_wait_for_it() {
     let (ours, _theirs) = duplex(64);
     let (connection, driver) = Connection::new(
