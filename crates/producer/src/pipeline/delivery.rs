@@ -15,9 +15,9 @@ use super::place::{Places, Return, Step};
 use crate::attempt::Attempt;
 use crate::blame::incident;
 use crate::config::routing::Routing;
-use crate::config::routing::remoting::Delivery as Certainty;
 use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::remoting::protocol::{PreparedSend, SendMessageRequestHeader};
+use crate::config::routing::remoting::{Connection, Delivery as Certainty};
 use crate::core::Core;
 use crate::error::SendFailure;
 use crate::hooks::CheckForbiddenContext;
@@ -281,6 +281,16 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         }
     }
 
+    /// An open connection to the broker: always the same one for messages of one queue.
+    fn current(&self, routing: &Routing) -> Option<Connection> {
+        let endpoint = routing.broker().endpoint();
+        if self.is_bound {
+            endpoint.current()
+        } else {
+            endpoint.any_current()
+        }
+    }
+
     /// One try at one broker.
     pub(super) async fn attempt(
         &self,
@@ -290,16 +300,10 @@ impl<'a, X: Exchange> Delivery<'a, X> {
     ) -> Result<X::Answer, SendFailure> {
         let Errand { core, topic, .. } = self.errand;
         let parcel = &self.parcel;
-        let endpoint = routing.broker().endpoint();
-        let current = if self.is_bound {
-            endpoint.current()
-        } else {
-            endpoint.any_current()
-        };
-        let connection = match current {
+        let connection = match self.current(routing) {
             Some(connection) => connection,
             // Rare, so boxed: the future of a send should be small.
-            None => match Box::pin(endpoint.connection(until)).await {
+            None => match Box::pin(routing.broker().endpoint().connection(until)).await {
                 Ok(connection) => connection,
                 Err(error) => return Err(SendFailure::Connect(error)),
             },

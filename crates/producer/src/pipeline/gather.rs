@@ -14,13 +14,13 @@ mod task;
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use self::batch::Entrant;
+use self::batch::{Entrant, Member};
 use self::lane::{Entry, Lane};
 use super::Call;
 use super::entrance::{Admitted, Bound};
@@ -104,6 +104,26 @@ impl Gatherer {
                     Arc::clone(&lane.or_insert_with(new))
                 }
             },
+        }
+    }
+
+    /// Takes a message into its lane: it goes by itself, or becomes a member of a batch.
+    fn enter<'a>(
+        &self,
+        core: &Arc<Core>,
+        topic: &Arc<str>,
+        queue: Option<&MessageQueue>,
+        mut entrant: Entrant<'a>,
+        waker: Waker,
+    ) -> (Arc<Lane>, Result<Visit<'a>, Member>) {
+        loop {
+            let lane = self.lane(topic, queue);
+            entrant = match lane.enter(core, &self.rules, entrant, &waker) {
+                // Another one takes its place.
+                Entry::Retired(entrant) => entrant,
+                Entry::Alone(entrant) => return (lane, Ok(entrant.visit)),
+                Entry::Member(member) => return (lane, Err(member)),
+            };
         }
     }
 
@@ -193,7 +213,7 @@ impl Core {
         let topic = call.message.topic_shared();
         let queue = found.as_ref().map(|found| found.1.queue());
         let stamp = self.stamp();
-        let mut entrant = Entrant {
+        let entrant = Entrant {
             visit,
             message: call.message,
             stamp,
@@ -202,20 +222,11 @@ impl Core {
             began: call.began,
             deadline: call.deadline,
         };
-        // Known to the batch from the start, so that its outcome needs no other look at this future.
+        // The batch wakes the caller without another look at this future.
         let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
-        let (lane, entered) = loop {
-            let lane = gatherer.lane(topic, queue);
-            entrant = match lane.enter(self, &gatherer.rules, entrant, &waker) {
-                // Another one takes its place.
-                Entry::Retired(entrant) => entrant,
-                Entry::Alone(entrant) => break (lane, Ok(entrant)),
-                Entry::Member(member) => break (lane, Err(member)),
-            };
-        };
-        drop(waker);
+        let (lane, entered) = gatherer.enter(self, topic, queue, entrant, waker);
         let visit = match entered {
-            Ok(entrant) => entrant.visit,
+            Ok(visit) => visit,
             Err(member) => {
                 drop((lane, found));
                 let (batch, index) = member.await;

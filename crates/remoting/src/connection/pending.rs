@@ -425,7 +425,11 @@ mod tests {
     }
 
     fn timeout(delivery: Delivery) -> RequestError {
-        RequestError::new(Arc::from("peer"), delivery, RequestFailure::DeadlineExceeded)
+        RequestError::new(
+            Arc::from("peer"),
+            delivery,
+            RequestFailure::DeadlineExceeded,
+        )
     }
 
     /// How many requests ended, and which frames are to be taken back.

@@ -140,6 +140,7 @@ fn case(what: &str) -> Option<Case> {
         "connection leaves after GO_AWAY, nothing had left" => Box::pin(links::leaving()),
         "closed by this side, nothing had left" => Box::pin(links::closed_here(false)),
         "closed by this side, something had left" => Box::pin(links::closed_here(true)),
+        "no time left, nothing had left: taken back" => Box::pin(links::taken_back()),
         "no answer in time, something had left" => Box::pin(scripted(Reply::Silence)),
         "no room in the write buffer in time" => Box::pin(links::no_room()),
         "too many requests pending" => Box::pin(links::pending_full()),

@@ -127,6 +127,12 @@ pub(super) async fn reset(had_left: bool) -> Result<Seen> {
     failure(request(&connection, Bytes::new(), Instant::now() + PATIENT)).await
 }
 
+pub(super) async fn taken_back() -> Result<Seen> {
+    let mut link = Link::new(ConnectionOptions::new());
+    let _waiting = link.two_requests().await?;
+    failure(request(&link.connection, Bytes::new(), soon())).await
+}
+
 pub(super) async fn leaving() -> Result<Seen> {
     let mut link = Link::new(ConnectionOptions::new());
     // Answered long after GO_AWAY, so that the connection is still there.
