@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+mod context;
 mod delivery;
 mod duration;
 mod environment;
@@ -19,6 +20,7 @@ mod template;
 mod value;
 
 pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
+pub use context::CONTEXT_SETTINGS;
 pub use delivery::{
     BatchSplit, DeliveryGuarantee, InvalidResponseCodes, Ordered, OrderedOnUnknown,
     RetryResponseCodes,

@@ -88,6 +88,23 @@ macro_rules! settings {
                 Ok(config)
             }
 
+            /// Takes over one setting from another configuration, with its source. Returns whether it had another
+            /// value.
+            pub(crate) fn take_over(&mut self, key: &str, other: &Self) -> bool {
+                let mut differs = false;
+                $( if key == stringify!($key) {
+                    differs = self.$key != other.$key;
+                    self.$key.clone_from(&other.$key);
+                } )+
+                let place = SETTINGS.iter().position(|setting| setting.key == key);
+                let theirs = place.and_then(|place| other.provenance.get(place));
+                let mine = place.and_then(|place| self.provenance.get_mut(place));
+                if let (Some(mine), Some(theirs)) = (mine, theirs) {
+                    mine.clone_from(theirs);
+                }
+                differs
+            }
+
             /// Every setting with its present value, as far as it may be shown.
             fn rendered(&self) -> Vec<(&'static Setting, Option<String>)> {
                 SETTINGS.iter().zip([$( self.$key.shown(), )+]).collect()

@@ -54,7 +54,26 @@ impl fmt::Debug for BlockingProducer {
 }
 
 /// A runtime that may be dropped anywhere, also inside another runtime.
-struct OwnRuntime(Option<Runtime>);
+#[derive(Debug)]
+pub(crate) struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn new() -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("rocketmq-producer")
+            .enable_all()
+            .build();
+        match runtime {
+            Ok(runtime) => Ok(Self(Some(runtime))),
+            Err(error) => Err(StartError::Runtime(Arc::new(error))),
+        }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+}
 
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
@@ -74,24 +93,21 @@ impl BlockingProducer {
 
     /// Starts a producer on a runtime of its own.
     pub(crate) fn start(producer: Producer) -> Result<Self, StartError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("rocketmq-producer")
-            .enable_all()
-            .build()
-            .map_err(|error| StartError::Runtime(Arc::new(error)))?;
+        let runtime = producer.core.client.own_runtime(OwnRuntime::new)?;
         // Nobody else is on the threads of a runtime of our own.
         let home = Home {
-            handle: runtime.handle().clone(),
+            handle: runtime
+                .handle()
+                .ok_or(BlockingFailure::RuntimeGone)
+                .map_err(StartError::Blocking)?,
             only_thread: None,
         };
-        let runtime = Some(Arc::new(OwnRuntime(Some(runtime))));
         let starting = producer.clone();
         let start = async move { starting.start().await };
         wait_for(&home, START_PATIENCE, start).map_err(StartError::Blocking)??;
         Ok(Self {
             producer,
-            _runtime: runtime,
+            _runtime: Some(runtime),
         })
     }
 

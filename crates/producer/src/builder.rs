@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::blocking::BlockingProducer;
 use crate::config::routing::NameServerDiscovery;
 use crate::config::routing::remoting::message::topic::validate_topic_for_send;
-use crate::config::routing::remoting::{CredentialsProvider, Dialer, RequestHook, TcpDialer};
+use crate::config::routing::remoting::{CredentialsProvider, Dialer, RequestHook};
 use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
-use crate::core::{Core, Network};
-use crate::dialers::Dialers;
+use crate::context::{Client, ClientContext};
+use crate::core::Core;
 use crate::error::{BuildError, StartError};
 use crate::hooks::{CheckForbiddenHook, EndTransactionHook, Hooks, SendHook};
+use crate::network::{Means, Network};
 use crate::preheat::Preheat;
 use crate::producer::Producer;
 
@@ -25,11 +26,9 @@ pub struct ProducerBuilder {
     settings: Settings,
     preheat: Vec<String>,
     preheat_required: bool,
-    dialer: Arc<dyn Dialer>,
-    discovery: Option<Arc<dyn NameServerDiscovery>>,
-    credentials: Option<Arc<dyn CredentialsProvider>>,
     hooks: Hooks,
-    request_hooks: Vec<Arc<dyn RequestHook>>,
+    means: Means,
+    context: Option<ClientContext>,
 }
 
 impl fmt::Debug for ProducerBuilder {
@@ -38,8 +37,9 @@ impl fmt::Debug for ProducerBuilder {
             .field("settings", &self.settings)
             .field("preheat", &self.preheat)
             .field("preheat_required", &self.preheat_required)
-            .field("discovery", &self.discovery)
             .field("hooks", &self.hooks)
+            .field("means", &self.means)
+            .field("context", &self.context)
             .finish_non_exhaustive()
     }
 }
@@ -69,11 +69,9 @@ impl ProducerBuilder {
             settings,
             preheat: Vec::new(),
             preheat_required: false,
-            dialer: Arc::new(TcpDialer),
-            discovery: None,
-            credentials: None,
             hooks: Hooks::default(),
-            request_hooks: Vec::new(),
+            means: Means::default(),
+            context: None,
         }
     }
 
@@ -139,7 +137,7 @@ impl ProducerBuilder {
     ///
     /// [`RotatingCredentials`](crate::config::routing::remoting::RotatingCredentials) are one that is told of changes.
     pub fn credentials_provider(mut self, provider: Arc<dyn CredentialsProvider>) -> Self {
-        self.credentials = Some(provider);
+        self.means.credentials = Some(provider);
         self
     }
 
@@ -147,7 +145,7 @@ impl ProducerBuilder {
     /// one's own resolves names in its own way, or stays inside the process for a test. What the settings ask for, a
     /// proxy, other addresses and TLS, is done on what it opens.
     pub fn dialer(mut self, dialer: Arc<dyn Dialer>) -> Self {
-        self.dialer = dialer;
+        self.means.dialer = Some(dialer);
         self
     }
 
@@ -155,7 +153,7 @@ impl ProducerBuilder {
     /// then every `poll_name_server_interval`; while it fails the last addresses stay in use. A `namesrv_addr` that was
     /// given serves until discovery has brought others.
     pub fn name_server_discovery(mut self, discovery: Arc<dyn NameServerDiscovery>) -> Self {
-        self.discovery = Some(discovery);
+        self.means.discovery = Some(discovery);
         self
     }
 
@@ -179,49 +177,62 @@ impl ProducerBuilder {
 
     /// Adds a hook that sees every request to name servers and brokers before it is signed, and what became of it.
     pub fn request_hook(mut self, hook: Arc<dyn RequestHook>) -> Self {
-        self.request_hooks.push(hook);
+        self.means.request_hooks.push(hook);
         self
     }
 
-    /// Checks everything and makes the producer. Opens nothing; with `tls` it reads the files of certificates and keys.
-    ///
-    /// # Errors
-    /// [`BuildError`], naming every setting that is wrong.
-    pub fn build(self) -> Result<Producer, BuildError> {
+    /// Puts the producer into a context that it shares with others. The settings of what is shared
+    /// ([`CONTEXT_SETTINGS`](crate::config::CONTEXT_SETTINGS)) come from there; so do dialer, discovery and
+    /// credentials.
+    pub fn context(mut self, context: &ClientContext) -> Self {
+        self.context = Some(context.clone());
+        self
+    }
+
+    /// The settings, checked, and the means.
+    pub(crate) fn resolve(self) -> Result<(ProducerConfig, Means), BuildError> {
         let config = match self.settings {
             Settings::Layers(layers) => layers.build(),
             Settings::Muddled => return Err(BuildError::AlreadyResolved),
             Settings::Resolved(config) => config.validate().map(|()| *config),
         };
         let config = config.map_err(|error| BuildError::Configuration(Arc::new(error)))?;
-        let topics: Vec<Arc<str>> = self.preheat.into_iter().map(Arc::from).collect();
+        Ok((config, self.means))
+    }
+
+    /// Checks everything and makes the producer. Opens nothing; with `tls` it reads the files of certificates and keys.
+    ///
+    /// # Errors
+    /// [`BuildError`], naming every setting that is wrong.
+    pub fn build(mut self) -> Result<Producer, BuildError> {
+        let context = self.context.take();
+        let topics: Vec<Arc<str>> = std::mem::take(&mut self.preheat)
+            .into_iter()
+            .map(Arc::from)
+            .collect();
+        let (required, hooks) = (self.preheat_required, std::mem::take(&mut self.hooks));
+        let (mut config, means) = self.resolve()?;
         for topic in &topics {
             validate_topic_for_send(topic).map_err(|cause| BuildError::Topic {
                 topic: Arc::clone(topic),
                 cause,
             })?;
         }
-        let preheat = Preheat {
-            topics,
-            required: self.preheat_required,
+        let client = match &context {
+            None => Client::new(config.clone(), Network::new(&config, means)?),
+            Some(context) => {
+                let joined = config.join_context(context.config());
+                let mut settings = joined.err().unwrap_or_default();
+                settings.extend(means.given());
+                if !settings.is_empty() {
+                    return Err(BuildError::OfContext { settings });
+                }
+                Arc::clone(context.client())
+            }
         };
-        config
-            .credentials()
-            .map_err(|error| BuildError::Credentials(Arc::new(error)))?;
-        let mut options = config.connection_options();
-        if let Some(provider) = self.credentials {
-            options = options.with_credentials(provider);
-        }
-        for hook in self.request_hooks {
-            options = options.with_request_hook(hook);
-        }
-        let network = Network {
-            options,
-            dialers: Dialers::of(self.dialer, &config)?,
-            discovery: self.discovery,
-        };
+        let preheat = Preheat { topics, required };
         Ok(Producer {
-            core: Arc::new(Core::new(config, preheat, network, self.hooks)),
+            core: Arc::new(Core::new(config, preheat, client, hooks)),
         })
     }
 

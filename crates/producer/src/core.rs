@@ -1,8 +1,8 @@
-//! The parts of a running producer and the work in its background.
+//! The parts of a running producer, its start and its end.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -13,19 +13,14 @@ use tracing::{debug, info};
 
 use crate::admin::Admin;
 use crate::blocking::Home;
-use crate::client_id;
 use crate::compression::Compression;
 use crate::config::ProducerConfig;
+use crate::config::routing::MessageRouter;
 use crate::config::routing::remoting::message::MessageIdGenerator;
-use crate::config::routing::remoting::{ConnectionOptions, ConnectionPool, NoConsumer};
-use crate::config::routing::{
-    BrokerRegistry, MessageRouter, NameServerClient, NameServerDiscovery, TopicBrokerMapping,
-};
+use crate::context::{Client, Membership, Seat};
 use crate::deadline;
-use crate::dialers::Dialers;
 use crate::error::StartError;
 use crate::gate::Gate;
-use crate::heartbeat::{HeartbeatReport, Heartbeats};
 use crate::hooks::Hooks;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
@@ -35,7 +30,6 @@ use crate::pipeline::Gatherer;
 use crate::preheat::{Preheat, PreheatReport};
 use crate::report::{FlushReport, ShutdownReport};
 use crate::retry::RetryRules;
-use crate::server_requests::ServerRequests;
 use crate::stats::ProducerStats;
 
 /// Part of a shutdown's time kept for saying goodbye to brokers.
@@ -44,18 +38,12 @@ const GOODBYE_SHARE: u32 = 4;
 /// Longest time for connections to write what they were given when a shutdown closes them.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How the producer reaches servers.
-pub(crate) struct Network {
-    pub(crate) options: ConnectionOptions,
-    pub(crate) dialers: Dialers,
-    pub(crate) discovery: Option<Arc<dyn NameServerDiscovery>>,
-}
-
 /// Everything behind a [`Producer`](crate::Producer).
 pub(crate) struct Core {
     pub(crate) config: ProducerConfig,
     pub(crate) group: Arc<str>,
-    pub(crate) client_id: Arc<str>,
+    /// What it shares with others, or has for itself.
+    pub(crate) client: Arc<Client>,
     pub(crate) state: StateCell,
     pub(crate) ledger: Ledger,
     pub(crate) lanes: Lanes,
@@ -66,9 +54,6 @@ pub(crate) struct Core {
     pub(crate) oneway_pace: Option<Pacer>,
     pub(crate) ids: &'static MessageIdGenerator,
     pub(crate) router: MessageRouter,
-    pub(crate) registry: Arc<BrokerRegistry>,
-    pub(crate) source: NameServerClient,
-    pub(crate) brokers: ConnectionPool,
     /// Cancelled when no message is taken any more.
     pub(crate) closing: CancellationToken,
     /// Cancelled when the time for what is under way is over; implies `closing`.
@@ -82,12 +67,13 @@ pub(crate) struct Core {
     batched: AtomicU64,
     /// Gathers messages that are sent at the same time, if that is on.
     pub(crate) gatherer: Option<Gatherer>,
-    name_servers: ConnectionPool,
-    heartbeats: Arc<Heartbeats>,
-    /// Takes what brokers ask by themselves.
-    pub(crate) server_requests: Arc<ServerRequests>,
     preheat: Preheat,
+    /// Tasks of sends.
     pub(crate) tasks: TaskTracker,
+    /// What keeps the client for this producer until it ends.
+    seat: Mutex<Option<Seat>>,
+    /// What has the group named in heartbeats while it runs.
+    membership: Mutex<Option<Membership>>,
     started: OnceCell<PreheatReport>,
     stopped: OnceCell<ShutdownReport>,
 }
@@ -96,7 +82,7 @@ impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Producer")
             .field("group", &self.group)
-            .field("client_id", &self.client_id)
+            .field("client_id", &self.client.id)
             .field("state", &self.state.get())
             .field("under_way", &self.ledger.gate().under_way())
             .finish_non_exhaustive()
@@ -107,6 +93,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         // Background tasks hold none of the core, so the last handle ends them all.
         self.cancel.cancel();
+        self.client.requests.forget_group(&self.group);
         if self.state.get() == State::Running {
             debug!(group = %self.group, "producer dropped without shutdown; brokers were not told");
         }
@@ -118,60 +105,17 @@ impl Core {
     pub(crate) fn new(
         config: ProducerConfig,
         preheat: Preheat,
-        network: Network,
+        client: Arc<Client>,
         hooks: Hooks,
     ) -> Self {
-        let Network {
-            options,
-            dialers,
-            discovery,
-        } = network;
         let group: Arc<str> = Arc::from(config.producer_group.as_str());
-        let client_id: Arc<str> = match &config.client_id {
-            Some(given) => Arc::from(given.as_str()),
-            None => Arc::from(client_id::generate()),
-        };
-        let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
-        // Made first: connections tell it what they meet, and routes read it.
-        let routing = config.routing_options();
-        let registry = Arc::new(BrokerRegistry::new(routing.health.clone()));
-        let server_requests = Arc::<ServerRequests>::default();
-        let heartbeats = Arc::new(Heartbeats::new(
-            Arc::clone(&client_id),
-            Arc::clone(&group),
-            config.request_timeout,
-            Arc::clone(&registry),
-            Arc::clone(&server_requests),
-            tasks.clone(),
-            cancel.clone(),
-        ));
-        let handler = Arc::clone(&heartbeats);
-        let brokers = ConnectionPool::with_dialer(options.clone(), handler, dialers.brokers);
-        let options = options.with_connections(1);
-        let name_servers =
-            ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialers.name_servers);
-        let pool = name_servers.clone();
-        let source = match discovery {
-            None => NameServerClient::new(&config.namesrv_addr, pool),
-            Some(discovery) => {
-                // The default address is a guess, which discovery makes needless.
-                let given = config.is_given("namesrv_addr");
-                let given = given.then_some(&config.namesrv_addr);
-                NameServerClient::with_discovery(given, discovery, pool)
-            }
-        };
-        let mapping = TopicBrokerMapping::new(
-            Arc::new(source.clone()),
-            routing,
-            Arc::clone(&registry),
-            brokers.clone(),
-            tasks.clone(),
-            cancel.clone(),
-        );
+        let cancel = client.cancel.child_token();
+        let mapping = client.mapping.clone();
+        let router = MessageRouter::with_options(mapping, &config.routing_options());
+        let seat = Mutex::new(Some(Seat::new(&client)));
         let limit = usize::try_from(config.async_send_semaphore).unwrap_or(usize::MAX);
         Self {
             group,
-            client_id,
             state: StateCell::new(),
             lanes: Lanes::new(config.ordered, config.ordered_on_unknown),
             retry_rules: RetryRules::of(&config),
@@ -181,22 +125,19 @@ impl Core {
             closing: cancel.child_token(),
             ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),
             ids: MessageIdGenerator::shared(),
-            router: MessageRouter::new(mapping),
-            registry,
-            source,
-            brokers,
+            router,
             refusals: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             hedges: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             batched: AtomicU64::new(0),
             gatherer: Gatherer::of(&config),
-            name_servers,
-            heartbeats,
-            server_requests,
             preheat,
-            tasks,
+            tasks: TaskTracker::new(),
             cancel,
+            seat,
+            membership: Mutex::default(),
+            client,
             started: OnceCell::new(),
             stopped: OnceCell::new(),
             home: Mutex::default(),
@@ -214,6 +155,10 @@ impl Core {
             // Known before anything is opened, so that a blocking shutdown can close it. A start that failed may be
             // followed by one on another runtime.
             self.set_home(Home::here(&self.tasks).await);
+            // From here on heartbeats name the group.
+            let gate = self.ledger.gate();
+            let bytes = self.config.max_in_flight_bytes.as_u64();
+            let membership = Membership::join(&self.client, &self.group, gate.limit(), bytes)?;
             let report = self.preheat.run(self).await;
             let state = self.state.get();
             if state != State::Created {
@@ -225,8 +170,9 @@ impl Core {
             if before != State::Created {
                 return Err(StartError::State(before));
             }
-            self.begin_background_work();
-            info!(group = %self.group, client_id = %self.client_id, "producer started");
+            membership.begin_background_work();
+            *lock(&self.membership) = Some(membership);
+            info!(group = %self.group, client_id = %self.client.id, "producer started");
             Ok(report)
         });
         let report = report.await?;
@@ -238,12 +184,11 @@ impl Core {
 
     /// The runtime of the last start that began.
     pub(crate) fn home(&self) -> Option<Home> {
-        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        home.clone()
+        lock(&self.home).clone()
     }
 
     fn set_home(&self, here: Home) {
-        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Some(here);
+        *lock(&self.home) = Some(here);
     }
 
     /// Shuts down once; every other call waits for that shutdown and returns the same report.
@@ -259,6 +204,7 @@ impl Core {
         if self.state.end_unstarted() {
             self.close_entrances();
             self.cancel.cancel();
+            drop(lock(&self.seat).take());
             let report = ShutdownReport::of(self.ledger.ended_after_close(), 0);
             // Another call may have been first.
             let _ = self.stopped.set(report);
@@ -275,18 +221,18 @@ impl Core {
         let drain_until = deadline - deadline.duration_since(began) / GOODBYE_SHARE;
         let _ = tokio::time::timeout_at(drain_until, self.ledger.gate().wait_until_empty()).await;
         let abandoned = self.ledger.gate().under_way();
-        let unregistered = self
-            .heartbeats
-            .unregister_all(&self.brokers, deadline)
-            .await;
-        self.server_requests.forget_group(&self.group);
+        let membership = lock(&self.membership).take();
+        let unregistered = match membership {
+            Some(membership) => membership.leave(deadline).await,
+            None => 0,
+        };
+        self.client.requests.forget_group(&self.group);
         self.cancel.cancel();
         let left = deadline.saturating_duration_since(Instant::now());
-        let patience = left.min(CLOSE_PATIENCE);
-        tokio::join!(
-            self.brokers.close(patience),
-            self.name_servers.close(patience)
-        );
+        let seat = lock(&self.seat).take();
+        if let Some(seat) = seat {
+            seat.leave(left.min(CLOSE_PATIENCE)).await;
+        }
         if abandoned > 0 {
             // Their connections are gone, so their callers learn the outcome now.
             let at_once = Instant::now() + CLOSE_PATIENCE;
@@ -348,37 +294,25 @@ impl Core {
 
     /// Runs a task where the producer was started.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = &*home {
+        if let Some(home) = &*lock(&self.home) {
             self.tasks.spawn_on(task, home.handle());
         }
     }
 
     /// Administration over the same connections.
     pub(crate) fn admin(&self) -> Admin {
-        Admin::new(
-            Arc::clone(&self.group),
-            Arc::clone(&self.client_id),
-            self.source.clone(),
-            self.brokers.clone(),
-        )
-    }
-
-    /// Sends a heartbeat to the master of every known broker.
-    pub(crate) async fn heartbeat_all(&self) -> HeartbeatReport {
-        let addresses = self.router.mapping().broker_addresses();
-        self.heartbeats.beat_all(&self.brokers, addresses).await
+        self.client.admin(&self.group)
     }
 
     pub(crate) fn stats(&self) -> ProducerStats {
         let outcomes = self.ledger.ended();
         let not_sent = outcomes.not_sent + self.refusals.load(Relaxed);
         let (lanes, stopped_lanes) = self.lanes.counts();
-        let (heartbeats_succeeded, heartbeats_failed) = self.heartbeats.counts();
+        let (heartbeats_succeeded, heartbeats_failed) = self.client.heartbeats.counts();
         ProducerStats {
             state: self.state.get(),
             producer_group: Arc::clone(&self.group),
-            client_id: Arc::clone(&self.client_id),
+            client_id: Arc::clone(&self.client.id),
             total_sent: outcomes.acked,
             total_failed: outcomes.rejected + not_sent + outcomes.unknown,
             rejected: outcomes.rejected,
@@ -397,27 +331,13 @@ impl Core {
             cached_topics: self.router.mapping().cache_stats().topics,
             heartbeats_succeeded,
             heartbeats_failed,
-            brokers: self.brokers.stats(),
-            name_servers: self.name_servers.stats(),
+            brokers: self.client.brokers.stats(),
+            name_servers: self.client.name_servers.stats(),
         }
     }
+}
 
-    fn begin_background_work(&self) {
-        self.router.mapping().start_polling();
-        self.router.start_stats_reset();
-        self.router.start_detector();
-        self.source.start_discovery(
-            self.config.poll_name_server_interval,
-            &self.tasks,
-            self.cancel.clone(),
-        );
-        let beats = Arc::clone(&self.heartbeats).run(
-            self.brokers.clone(),
-            self.router.mapping().clone(),
-            self.config.heartbeat_broker_interval,
-        );
-        let cancel = self.cancel.clone();
-        self.tasks
-            .spawn(async move { cancel.run_until_cancelled(beats).await });
-    }
+/// The value behind a lock that no panic can leave half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Telling brokers that this producer lives.
+//! Telling brokers that this client lives, with the groups of all its producers.
 //!
 //! Brokers keep a producer by its connection, not by its id, and forget a connection that sent no
 //! heartbeat for 120 s; so every new connection gets one at once, and every known master one per
@@ -6,8 +6,8 @@
 //! took it, and a refusal shows wrong credentials early.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -43,8 +43,8 @@ pub struct HeartbeatReport {
 #[derive(Debug)]
 pub(crate) struct Heartbeats {
     client_id: Arc<str>,
-    group: Arc<str>,
-    body: Bytes,
+    /// Names the groups of the producers that run now.
+    body: Mutex<Bytes>,
     timeout: Duration,
     /// Passes on to it what connections tell. It holds no connection, hence no circle.
     registry: Arc<BrokerRegistry>,
@@ -84,7 +84,7 @@ impl ConnectionHandler for Heartbeats {
 
     fn probe_body(&self) -> Bytes {
         // So that a connection that takes over is known as this producer's.
-        self.body.clone()
+        self.body()
     }
 
     fn connectivity_changed(&self, address: &str, connectivity: Connectivity) {
@@ -96,24 +96,42 @@ impl ConnectionHandler for Heartbeats {
 impl Heartbeats {
     pub(crate) fn new(
         client_id: Arc<str>,
-        group: Arc<str>,
         timeout: Duration,
         registry: Arc<BrokerRegistry>,
         requests: Arc<ServerRequests>,
         tasks: TaskTracker,
         cancel: CancellationToken,
     ) -> Self {
-        let body = HeartbeatData::producer(&*client_id, [&*group]).encode();
+        let nobody: [&str; 0] = [];
+        let body = HeartbeatData::producer(&*client_id, nobody).encode();
         Self {
             client_id,
-            group,
-            body,
+            body: Mutex::new(body),
             timeout,
             registry,
             requests,
             tasks,
             cancel,
             counts: Arc::default(),
+        }
+    }
+
+    /// Names these groups from now on.
+    pub(crate) fn name_groups<'a>(&self, groups: impl IntoIterator<Item = &'a Arc<str>>) {
+        let groups = groups.into_iter().map(|group| &**group);
+        let body = HeartbeatData::producer(&*self.client_id, groups).encode();
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = body;
+    }
+
+    fn body(&self) -> Bytes {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.clone()
+    }
+
+    /// Sends one on every open connection, and does not wait for it. Must be called within a runtime.
+    pub(crate) fn announce(&self, pool: &ConnectionPool) {
+        for connection in pool.open_connections() {
+            self.connected(&connection);
         }
     }
 
@@ -208,11 +226,16 @@ impl Heartbeats {
         Instant::now() + self.timeout
     }
 
-    /// Takes the group back from each open connection; returns how many brokers confirmed.
-    pub(crate) async fn unregister_all(&self, pool: &ConnectionPool, deadline: Instant) -> usize {
+    /// Takes a group back from each open connection; returns how many brokers confirmed.
+    pub(crate) async fn unregister_all(
+        &self,
+        group: &Arc<str>,
+        pool: &ConnectionPool,
+        deadline: Instant,
+    ) -> usize {
         let mut goodbyes = JoinSet::new();
         for connection in pool.open_connections() {
-            let (client_id, group) = (Arc::clone(&self.client_id), Arc::clone(&self.group));
+            let (client_id, group) = (Arc::clone(&self.client_id), Arc::clone(group));
             let deadline = deadline.min(Instant::now() + self.timeout);
             goodbyes.spawn(async move {
                 let header = UnregisterClientRequestHeader::new(&client_id, &group);
@@ -234,7 +257,7 @@ impl Heartbeats {
         connection: Connection,
         deadline: Instant,
     ) -> impl Future<Output = Result<(), SendFailure>> + Send + use<> {
-        let body = self.body.clone();
+        let body = self.body();
         let counts = Arc::clone(&self.counts);
         async move {
             let request = connection.request(&HeartbeatRequestHeader, &body, deadline);

@@ -8,6 +8,7 @@ mod blocking;
 mod builder;
 mod client_id;
 mod compression;
+mod context;
 mod core;
 mod deadline;
 mod dialers;
@@ -18,6 +19,7 @@ mod hooks;
 mod lanes;
 mod ledger;
 mod lifecycle;
+mod network;
 mod options;
 mod outcome;
 mod pace;
@@ -42,6 +44,7 @@ pub use attempt::Attempt;
 pub use batch::{BatchError, BatchRule};
 pub use blocking::BlockingProducer;
 pub use builder::ProducerBuilder;
+pub use context::{ClientContext, ClientContextBuilder};
 pub use error::{
     BlockingFailure, BuildError, ErrorKind, FullBound, SendError, SendFailure, StartError,
 };

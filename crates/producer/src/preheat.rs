@@ -67,7 +67,7 @@ impl Preheat {
         }
         report.ready.sort();
         report.to_be_created.sort();
-        report.heartbeats = core.heartbeat_all().await;
+        report.heartbeats = core.client.heartbeat_all().await;
         Ok(report)
     }
 }

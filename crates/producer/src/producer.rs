@@ -314,7 +314,7 @@ impl Producer {
     /// # Cancel safety
     /// Safe; some heartbeats may have been sent.
     pub async fn send_heartbeat_to_all_brokers(&self) -> HeartbeatReport {
-        self.core.heartbeat_all().await
+        self.core.client.heartbeat_all().await
     }
 
     /// Lets messages of a lane be sent again that was stopped because the outcome of one is unknown (setting
@@ -358,26 +358,26 @@ impl Producer {
     /// under way, the next probe. One record for each broker and address.
     #[must_use]
     pub fn broker_health(&self) -> Vec<BrokerHealthInfo> {
-        self.core.registry.infos()
+        self.core.client.registry.infos()
     }
 
     /// Follows [`broker_health`](Self::broker_health): a new value whenever a broker changes its condition, comes or
     /// goes.
     #[must_use]
     pub fn watch_broker_health(&self) -> watch::Receiver<Arc<[BrokerHealthInfo]>> {
-        self.core.registry.watch()
+        self.core.client.registry.watch()
     }
 
     /// Every change of a broker's condition from now on. Who reads too slowly is told how many were missed.
     #[must_use]
     pub fn health_events(&self) -> HealthEvents {
-        self.core.registry.events()
+        self.core.client.registry.events()
     }
 
     /// The name servers in use, and how their discovery goes.
     #[must_use]
     pub fn name_servers(&self) -> &NameServerClient {
-        &self.core.source
+        &self.core.client.source
     }
 
     /// Administration over this producer's connections: topics, offsets, stored messages. It works from
@@ -414,7 +414,7 @@ impl Producer {
     /// The id that brokers know this instance by.
     #[must_use]
     pub fn client_id(&self) -> &str {
-        &self.core.client_id
+        &self.core.client.id
     }
 
     /// The routing decisions: strategy, statistics, broker health, suspending a broker.

@@ -9,9 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::debug;
 
+use crate::config::MAX_BODY;
+use crate::config::routing::remoting::message::MessageExt;
 use crate::config::routing::remoting::{
     Connection, ConnectionHandler, NoConsumer, RemotingCommand, RequestCode,
 };
+
+/// The property that names the producer group of a half message (Java: `MessageConst.PROPERTY_PRODUCER_GROUP`).
+const GROUP: &str = "PGROUP";
 
 /// Takes the questions of brokers about transactions of one group (Java: `TransactionMQProducer`'s part of
 /// `ClientRemotingProcessor.checkTransactionState`).
@@ -68,8 +73,10 @@ impl ServerRequests {
     }
 
     /// The desk of the group that a transaction belongs to.
-    fn desk(&self, _request: &RemotingCommand) -> Option<Arc<dyn TransactionDesk>> {
+    fn desk(&self, request: &RemotingCommand) -> Option<Arc<dyn TransactionDesk>> {
+        let message = MessageExt::decode(&request.body, MAX_BODY).ok()?;
+        let group = message.property(GROUP)?;
         let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
-        desks.values().next().cloned()
+        desks.get(group).cloned()
     }
 }

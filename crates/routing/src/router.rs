@@ -18,7 +18,7 @@ use crate::{
     error::RoutingError,
     health::Incident,
     mapping::{TopicBrokerMapping, TopicEntry},
-    options::BrokerAvoidance,
+    options::{BrokerAvoidance, KeyedFailover, RoutingOptions},
     selector::{AsyncQueueSelector, SelectorArgument},
     strategy::RoutingStrategy,
 };
@@ -55,6 +55,7 @@ struct Shared {
     mapping: TopicBrokerMapping,
     strategy: AtomicU8,
     avoidance: BrokerAvoidance,
+    keyed_failover: KeyedFailover,
     /// Whether users' messages try out avoided brokers: not if the detector does.
     probes: bool,
     counters: RoutingCounters,
@@ -66,13 +67,22 @@ impl MessageRouter {
     /// A router over the routes of `mapping`, with the options of that.
     #[must_use]
     pub fn new(mapping: TopicBrokerMapping) -> Self {
-        let options = mapping.options();
+        let options = mapping.options().clone();
+        Self::with_options(mapping, &options)
+    }
+
+    /// A router over routes that others use too: strategy, avoidance of brokers in bad
+    /// health and what happens to keyed messages are as `options` say, and all else as
+    /// the options of `mapping` do.
+    #[must_use]
+    pub fn with_options(mapping: TopicBrokerMapping, options: &RoutingOptions) -> Self {
         Self {
             shared: Arc::new(Shared {
                 strategy: AtomicU8::new(options.strategy.to_bits()),
                 avoidance: options.broker_avoidance,
+                keyed_failover: options.keyed_failover,
                 probes: options.broker_avoidance == BrokerAvoidance::Enabled
-                    && options.active_detector.is_none(),
+                    && mapping.options().active_detector.is_none(),
                 counters: RoutingCounters::default(),
                 next_scan: AtomicU64::new(0),
                 mapping,

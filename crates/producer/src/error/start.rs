@@ -24,6 +24,13 @@ pub enum BuildError {
     /// The setting `socks_proxy` is given, and this program was built without the feature `socks5`.
     #[error("this program was built without the feature `socks5`")]
     Socks5LeftOut,
+    /// These settings, or means such as a dialer, were given to a producer in a shared context and belong to the
+    /// context: the producer cannot have others.
+    #[error("in a shared context {} must be given to the context", settings.join(", "))]
+    OfContext {
+        /// Their names.
+        settings: Vec<&'static str>,
+    },
     /// What the settings of TLS name cannot be used, such as a file of certificates.
     #[error("TLS cannot be set up")]
     Tls(#[source] Arc<TlsOptionsError>),
@@ -63,6 +70,15 @@ pub enum StartError {
         /// The topic.
         topic: Arc<str>,
     },
+    /// Another producer of this process runs with the same group and client id; brokers could not tell the two apart.
+    /// Clone that one, or choose another `producer_group` or `client_id`.
+    #[error("a producer of group {group} with client id {client_id} is running in this process")]
+    GroupInUse {
+        /// The group.
+        group: Arc<str>,
+        /// The client id.
+        client_id: Arc<str>,
+    },
     /// The runtime for a blocking producer could not be made.
     #[error("runtime for the blocking producer cannot be made")]
     Runtime(#[source] Arc<std::io::Error>),
@@ -84,6 +100,7 @@ impl StartError {
                 | BuildError::Configuration(_)
                 | BuildError::Credentials(_)
                 | BuildError::Socks5LeftOut
+                | BuildError::OfContext { .. }
                 | BuildError::Tls(_)
                 | BuildError::TlsLeftOut,
             ) => 5001,

@@ -107,7 +107,7 @@ impl Core {
 
     fn context(&self, message: &Message, is_oneway: bool, is_batched: bool) -> SendContext {
         let message = message.clone();
-        SendContext::new(&self.group, &self.client_id, message, is_oneway, is_batched)
+        SendContext::new(&self.group, &self.client.id, message, is_oneway, is_batched)
     }
 
     async fn before_send(&self, context: &mut SendContext, deadline: Instant) -> Begun {

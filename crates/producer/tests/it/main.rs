@@ -22,6 +22,7 @@ mod blocking;
 mod bound;
 mod build;
 mod compression;
+mod context;
 mod errors;
 mod health;
 mod heartbeats;

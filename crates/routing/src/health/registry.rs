@@ -181,8 +181,10 @@ impl BrokerRegistry {
         nanos_since(self.epoch, at)
     }
 
-    /// Takes over how much each broker may hold.
-    pub(crate) fn set_share(&self, options: &RoutingOptions) {
+    /// Takes over from the options how much each broker may hold
+    /// ([`RoutingOptions::broker_share`] of the two limits): again whenever those who send
+    /// by the same records come or go.
+    pub fn set_share(&self, options: &RoutingOptions) {
         self.shared.share.set(options);
     }
 

@@ -50,9 +50,9 @@ impl MessageRouter {
             _ => message.sharding_key().map(java_hash_code),
         });
         if let Some(index) = hash.and_then(|hash| hash_index(hash, route.queues().len())) {
-            let options = self.mapping().options();
+            let rules = (self.shared.keyed_failover, self.shared.avoidance);
             let index = match hash {
-                Some(hash) => keyed_place(&route, index, hash, request.tried, options),
+                Some(hash) => keyed_place(&route, index, hash, request.tried, rules),
                 None => index,
             };
             return fixed(route, index, RoutedBy::MessageHash, at);

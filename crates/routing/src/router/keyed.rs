@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     health::Verdict,
-    options::{BrokerAvoidance, KeyedFailover, RoutingOptions},
+    options::{BrokerAvoidance, KeyedFailover},
     route::{RouteInfo, RoutedQueue},
     selector::hash_index,
 };
@@ -19,7 +19,7 @@ pub(super) fn keyed_place(
     index: usize,
     hash: i32,
     tried: &[Arc<str>],
-    options: &RoutingOptions,
+    (failover, avoidance): (KeyedFailover, BrokerAvoidance),
 ) -> usize {
     let ring = route.queues();
     let in_order = |queue: &RoutedQueue| {
@@ -31,14 +31,12 @@ pub(super) fn keyed_place(
                     Verdict::AvoidDegraded
                     | Verdict::AvoidSuspect
                     | Verdict::AvoidUnhealthy
-                    | Verdict::AvoidUnhealthySuspect => {
-                        options.broker_avoidance == BrokerAvoidance::Disabled
-                    }
+                    | Verdict::AvoidUnhealthySuspect => avoidance == BrokerAvoidance::Disabled,
                 };
                 healthy && !tried.contains(broker.name())
             })
     };
-    if options.keyed_failover == KeyedFailover::Stay || ring.get(index).is_some_and(in_order) {
+    if failover == KeyedFailover::Stay || ring.get(index).is_some_and(in_order) {
         return index;
     }
     let others = || {
