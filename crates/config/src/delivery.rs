@@ -82,6 +82,22 @@ impl Choice for BatchSplit {
         &[("by_size", Self::BySize), ("by_count", Self::ByCount)];
 }
 
+/// What happens to a transaction whose half message got a receipt that promises less than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum WeakHalf {
+    /// It is rolled back, and the caller is told; the local step does not run.
+    #[default]
+    Rollback,
+    /// The local step runs, and is told of the receipt.
+    Proceed,
+}
+
+impl Choice for WeakHalf {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("rollback", Self::Rollback), ("proceed", Self::Proceed)];
+}
+
 /// Response codes after which another broker is tried although the code alone would end the send (Java:
 /// `retryResponseCodes`).
 ///

@@ -23,7 +23,7 @@ pub use builder::{ProducerConfigBuilder, create_custom_config, get_config};
 pub use context::CONTEXT_SETTINGS;
 pub use delivery::{
     BatchSplit, DeliveryGuarantee, InvalidResponseCodes, Ordered, OrderedOnUnknown,
-    RetryResponseCodes,
+    RetryResponseCodes, WeakHalf,
 };
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};

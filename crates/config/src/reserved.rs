@@ -28,10 +28,6 @@ const RESERVED: &[Reserved] = &[
         feature: "message tracing",
     },
     Reserved {
-        key: "transaction_*",
-        feature: "transactional messages",
-    },
-    Reserved {
         key: "unit_name",
         feature: "units",
     },

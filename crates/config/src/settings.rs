@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::builder::{ProducerConfigBuilder, Resolved};
 use crate::delivery::{
-    BatchSplit, DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryResponseCodes,
+    BatchSplit, DeliveryGuarantee, Ordered, OrderedOnUnknown, RetryResponseCodes, WeakHalf,
 };
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
@@ -368,6 +368,36 @@ settings! {
     default "0s",
     allowed "0s to 1m" = Duration::ZERO..=MINUTE,
     java Some("batchMaxDelayMs"), old false;
+
+    /// How many questions of brokers about transactions are answered at the same time.
+    transaction_check_concurrency: u32, set by u32,
+    default "4",
+    allowed "1 to 256" = 1..=256,
+    java Some("checkThreadPoolMaxSize"), old false;
+
+    /// How many questions about transactions may wait to be answered; one beyond it is dropped, and the broker asks again.
+    transaction_check_queue: u32, set by u32,
+    default "2000",
+    allowed "1 to 100000" = 1..=100_000,
+    java Some("checkRequestHoldMax"), old false;
+
+    /// How long the checker of transactions may take for one; the answer is then unknown, and the broker asks again.
+    transaction_check_timeout: Duration, set by Duration,
+    default "10s",
+    allowed "10ms to 1h" = ms(10)..=HOUR,
+    java None, old false;
+
+    /// The most transactions open at once, from the half message until the end is told; one beyond it is refused.
+    transaction_max_open: u32, set by u32,
+    default "10000",
+    allowed "1 to 1000000" = 1..=1_000_000,
+    java None, old false;
+
+    /// What happens to a transaction whose half message is stored, but not yet on disk or on a replica as the broker's settings ask: it is rolled back and refused (rollback), or its local step runs (proceed).
+    transaction_weak_half: WeakHalf, set by WeakHalf,
+    default "rollback",
+    allowed "rollback or proceed" = (),
+    java None, old false;
 
     /// The part of the sends and bytes under way that one broker may hold while another can be used; 1 lets it hold all.
     broker_share: f64, set by f64,

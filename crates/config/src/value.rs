@@ -370,6 +370,7 @@ mod tests {
         check::<crate::delivery::BatchSplit>();
         check::<crate::delivery::Ordered>();
         check::<crate::delivery::OrderedOnUnknown>();
+        check::<crate::delivery::WeakHalf>();
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::report::{FlushReport, ShutdownReport};
 use crate::stats::ProducerStats;
 
 /// Time beyond a call's own budget before its runtime counts as stalled.
-const SLACK: Duration = Duration::from_secs(1);
+pub(crate) const SLACK: Duration = Duration::from_secs(1);
 
 /// Longest wait for a blocking start.
 const START_PATIENCE: Duration = Duration::from_secs(60 * 60);
@@ -304,7 +304,7 @@ impl Home {
 }
 
 /// Runs `work` on the runtime of `home` and blocks until it is done, `limit` at most.
-fn wait_for<T: Send + 'static>(
+pub(crate) fn wait_for<T: Send + 'static>(
     home: &Home,
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,

@@ -15,6 +15,9 @@ use crate::hooks::{CheckForbiddenHook, EndTransactionHook, Hooks, SendHook};
 use crate::network::{Means, Network};
 use crate::preheat::Preheat;
 use crate::producer::Producer;
+use crate::transaction::{
+    BlockingTransactionalProducer, TransactionChecker, TransactionalProducer,
+};
 
 /// Collects the settings of a [`Producer`].
 ///
@@ -247,6 +250,47 @@ impl ProducerBuilder {
         let producer = self.build()?;
         producer.start().await?;
         Ok(producer)
+    }
+
+    /// Makes a producer of transactions. `checker` answers for those that were not ended, also of other processes of the
+    /// group.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_transactional(
+        self,
+        checker: Arc<dyn TransactionChecker>,
+    ) -> Result<TransactionalProducer, BuildError> {
+        Ok(TransactionalProducer::new(self.build()?, checker))
+    }
+
+    /// Makes a producer of transactions and starts it.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    ///
+    /// # Cancel safety
+    /// Dropped midway, nothing is left behind.
+    pub async fn start_transactional(
+        self,
+        checker: Arc<dyn TransactionChecker>,
+    ) -> Result<TransactionalProducer, StartError> {
+        let producer = self.build_transactional(checker)?;
+        producer.start().await?;
+        Ok(producer)
+    }
+
+    /// Makes a producer of transactions and starts it on a runtime of its own, for programs without one.
+    ///
+    /// # Errors
+    /// As [`start_blocking`](Self::start_blocking).
+    pub fn start_transactional_blocking(
+        self,
+        checker: Arc<dyn TransactionChecker>,
+    ) -> Result<BlockingTransactionalProducer, StartError> {
+        let producer = self.build_transactional(checker)?;
+        let blocking = BlockingProducer::start(producer.producer().clone())?;
+        Ok(BlockingTransactionalProducer::of(blocking, producer))
     }
 
     /// Makes the producer and starts it on a runtime of its own, for programs without one.

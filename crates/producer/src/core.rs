@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -31,6 +31,7 @@ use crate::preheat::{Preheat, PreheatReport};
 use crate::report::{FlushReport, ShutdownReport};
 use crate::retry::RetryRules;
 use crate::stats::ProducerStats;
+use crate::transaction::{Transactions, announce};
 
 /// Part of a shutdown's time kept for saying goodbye to brokers.
 const GOODBYE_SHARE: u32 = 4;
@@ -67,6 +68,8 @@ pub(crate) struct Core {
     batched: AtomicU64,
     /// Gathers messages that are sent at the same time, if that is on.
     pub(crate) gatherer: Option<Gatherer>,
+    /// Of a transactional producer.
+    pub(crate) transactions: OnceLock<Arc<Transactions>>,
     preheat: Preheat,
     /// Tasks of sends.
     pub(crate) tasks: TaskTracker,
@@ -132,6 +135,7 @@ impl Core {
             batches: AtomicU64::new(0),
             batched: AtomicU64::new(0),
             gatherer: Gatherer::of(&config),
+            transactions: OnceLock::new(),
             preheat,
             tasks: TaskTracker::new(),
             cancel,
@@ -171,6 +175,7 @@ impl Core {
                 return Err(StartError::State(before));
             }
             membership.begin_background_work();
+            self.begin_announcing();
             *lock(&self.membership) = Some(membership);
             info!(group = %self.group, client_id = %self.client.id, "producer started");
             Ok(report)
@@ -219,7 +224,12 @@ impl Core {
         self.close_entrances();
         // Some time is kept for the goodbye, unless the sends under way are done before.
         let drain_until = deadline - deadline.duration_since(began) / GOODBYE_SHARE;
+        if let Some(transactions) = self.transactions.get() {
+            let ended = transactions.wait_until_none_open();
+            let _ = tokio::time::timeout_at(drain_until, ended).await;
+        }
         let _ = tokio::time::timeout_at(drain_until, self.ledger.gate().wait_until_empty()).await;
+        let open_transactions = self.transactions.get().map_or(0, |it| it.open());
         let abandoned = self.ledger.gate().under_way();
         let membership = lock(&self.membership).take();
         let unregistered = match membership {
@@ -244,6 +254,7 @@ impl Core {
         let unresolved = self.ledger.gate().under_way();
         let report = ShutdownReport {
             abandoned,
+            open_transactions,
             unregistered,
             elapsed: began.elapsed(),
             ..ShutdownReport::of(self.ledger.ended_after_close(), unresolved)
@@ -333,6 +344,22 @@ impl Core {
             heartbeats_failed,
             brokers: self.client.brokers.stats(),
             name_servers: self.client.name_servers.stats(),
+        }
+    }
+
+    /// Makes a transactional producer known to the brokers that have half messages.
+    fn begin_announcing(&self) {
+        if self.transactions.get().is_some() {
+            let announcing = announce(
+                self.client.source.clone(),
+                self.router.mapping().clone(),
+                self.client.brokers.clone(),
+                self.config.request_timeout,
+                self.config.poll_name_server_interval,
+            );
+            let cancel = self.cancel.clone();
+            self.tasks
+                .spawn(async move { cancel.run_until_cancelled(announcing).await });
         }
     }
 }

@@ -103,7 +103,6 @@ impl Hooks {
     }
 
     /// Tells that the end of a transaction is about to be sent.
-    #[allow(dead_code, reason = "transactions call it")]
     pub(crate) async fn end_transaction(
         &self,
         context: &EndTransactionContext<'_>,

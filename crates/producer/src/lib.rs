@@ -32,6 +32,7 @@ mod retry;
 mod server_requests;
 mod stats;
 mod stream;
+mod transaction;
 mod transaction_state;
 
 pub use rocketmq_producer_config as config;
@@ -62,4 +63,9 @@ pub use receipt::{SendReceipt, SendStatus};
 pub use report::{FlushReport, ShutdownReport};
 pub use stats::ProducerStats;
 pub use stream::{SendAll, SendAllAsCompleted, SendProgress, SendSink};
+pub use transaction::{
+    BlockingTransactionalProducer, CheckedMessage, HalfMessage, OpenTransaction, Settlement,
+    TransactionChecker, TransactionError, TransactionReceipt, TransactionStats,
+    TransactionalProducer,
+};
 pub use transaction_state::LocalTransactionState;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::routing::remoting::message::half::TRANSACTION_PREPARED;
 use crate::config::routing::{AsyncQueueSelector, MessageQueue, QueueSelector, SelectorArgument};
 
 /// Options of one send.
@@ -21,6 +22,8 @@ pub struct SendOptions {
     pub(crate) is_immediate: bool,
     /// Whether no answer is asked for.
     pub(crate) is_oneway: bool,
+    /// Bits of the system flag beside those of the body.
+    pub(crate) sys_flag: i32,
 }
 
 /// How the queue is chosen.
@@ -43,6 +46,7 @@ impl SendOptions {
             target: Target::Strategy,
             is_immediate: false,
             is_oneway: false,
+            sys_flag: 0,
         }
     }
 
@@ -64,6 +68,13 @@ impl SendOptions {
     #[must_use]
     pub(crate) const fn oneway(mut self) -> Self {
         self.is_oneway = true;
+        self
+    }
+
+    /// Makes it the half message of a transaction.
+    #[must_use]
+    pub(crate) const fn half(mut self) -> Self {
+        self.sys_flag |= TRANSACTION_PREPARED;
         self
     }
 

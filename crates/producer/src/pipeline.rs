@@ -142,10 +142,13 @@ impl<'a> Call<'a> {
         'a: 'b,
     {
         let Some(packed) = packed else {
-            return Parcel::single(self.message, self.message.body(), stamp);
+            return Parcel {
+                sys_flag: self.options.sys_flag,
+                ..Parcel::single(self.message, self.message.body(), stamp)
+            };
         };
         Parcel {
-            sys_flag: packed.sys_flag,
+            sys_flag: packed.sys_flag | self.options.sys_flag,
             ..Parcel::single(self.message, &packed.body, stamp)
         }
     }

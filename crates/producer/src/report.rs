@@ -30,6 +30,9 @@ pub struct ShutdownReport {
     /// Sends that had no outcome when the time for waiting was over, and were cut off. Each is
     /// counted above by what became of it.
     pub abandoned: usize,
+    /// Transactions that were still open when the time for waiting was over. Brokers will ask other processes of the group
+    /// for them.
+    pub open_transactions: usize,
     /// Brokers that confirmed that the producer has left.
     pub unregistered: usize,
     /// How long the shutdown took.
@@ -37,10 +40,10 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether every send under way could end by itself.
+    /// Whether every send and every transaction under way could end by itself.
     #[must_use]
     pub const fn is_drained(&self) -> bool {
-        self.abandoned == 0
+        self.abandoned == 0 && self.open_transactions == 0
     }
 
     /// The report of sends that ended since the shutdown began, and of those that have not.

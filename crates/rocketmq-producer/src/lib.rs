@@ -18,9 +18,15 @@ pub use rocketmq_producer_core::{
     LocalTransactionState, SendContext, SendHook, SendOutcome,
 };
 
+pub use rocketmq_producer_core::{
+    BlockingTransactionalProducer, CheckedMessage, HalfMessage, LocalTransactionState,
+    OpenTransaction, Settlement, TransactionChecker, TransactionError, TransactionReceipt,
+    TransactionStats, TransactionalProducer,
+};
+
 pub use config::{
     BatchSplit, ConfigError, DeliveryGuarantee, Ordered, OrderedOnUnknown, ProducerConfig,
-    Template, create_custom_config, get_config,
+    Template, WeakHalf, create_custom_config, get_config,
 };
 pub use remoting::message::MessageId;
 pub use remoting::{

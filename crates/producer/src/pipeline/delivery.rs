@@ -185,7 +185,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             let until = retry.begin_attempt(began, elsewhere);
             let mut time = None;
             let result;
-            if elsewhere && turn.is_none() && retry.may_hedge() {
+            if elsewhere && turn.is_none() && retry.may_hedge() && !self.parcel.is_half() {
                 self.occupy(&routing);
                 let hedged = self.hedged(&mut places, &retry, routing.clone(), until);
                 let Hedged { decisive, other } = Box::pin(hedged).await;

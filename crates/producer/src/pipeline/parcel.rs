@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::config::routing::remoting::message::MessageId;
 use crate::config::routing::remoting::message::batch::BatchMember;
+use crate::config::routing::remoting::message::half::TRANSACTION_PREPARED;
 use crate::config::routing::remoting::{Message, RequestCode};
 use crate::core::Core;
 use crate::options::Target;
@@ -64,6 +65,11 @@ impl<'a> Parcel<'a> {
             id: None,
             born,
         }
+    }
+
+    /// Whether it is the half message of a transaction, of which there should be one only.
+    pub(super) const fn is_half(&self) -> bool {
+        self.sys_flag & TRANSACTION_PREPARED != 0
     }
 
     /// Messages in one body. The batch has no id of its own: brokers add its properties to those of every message, so
