@@ -8,6 +8,7 @@ mod send;
 mod send_fields;
 mod store;
 mod stored_properties;
+mod transactions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) use self::access::Accounts;
 pub use self::producers::ProducerConnection;
 use self::producers::Producers;
 pub(crate) use self::store::{Store, TopicConfig};
+use self::transactions::Halves;
+pub(crate) use self::transactions::TransactionSettings;
 use crate::server::{Handler, Peer, remark};
 
 /// What real servers add to some remarks.
@@ -45,6 +48,7 @@ pub(crate) struct BrokerSettings {
     pub(crate) accounts: Accounts,
     /// What its clock is ahead of this machine's, in milliseconds.
     pub(crate) clock_offset: i64,
+    pub(crate) transactions: TransactionSettings,
 }
 
 /// Told of topics that a broker creates on demand.
@@ -59,6 +63,7 @@ pub(crate) struct Broker {
     settings: BrokerSettings,
     pub(crate) store: Store,
     pub(crate) producers: Producers,
+    pub(crate) halves: Halves,
     registrar: Arc<dyn Registrar>,
     clock: Arc<dyn WallClock>,
     /// When it was made, by its own clock.
@@ -82,6 +87,7 @@ impl Broker {
             role,
             settings,
             producers: Producers::default(),
+            halves: Halves::default(),
             registrar,
             clock,
         }
@@ -113,6 +119,7 @@ impl Handler for Broker {
             RequestCode::SEND_MESSAGE
             | RequestCode::SEND_MESSAGE_V2
             | RequestCode::SEND_BATCH_MESSAGE => self.send(peer, &decode()?),
+            RequestCode::END_TRANSACTION => self.end_transaction(&decode()?),
             RequestCode::HEART_BEAT => self.heartbeat(peer, &decode()?),
             RequestCode::UNREGISTER_CLIENT => self.unregister(peer, &decode()?),
             RequestCode::GET_PRODUCER_CONNECTION_LIST => self.producer_connection_list(&decode()?),

@@ -1,11 +1,12 @@
 //! Settings of a cluster before it starts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocketmq_producer_remoting::protocol::Permission;
 use rocketmq_producer_remoting::{ByteSize, Credentials, HeaderEncoding};
 
-use crate::broker::{Accounts, BrokerSettings};
+use crate::broker::{Accounts, BrokerSettings, TransactionSettings};
 use crate::cluster::EmbeddedCluster;
 use crate::error::EmbeddedError;
 use crate::network::MemoryNetwork;
@@ -25,6 +26,7 @@ pub struct ClusterBuilder {
     pub(crate) encoding: HeaderEncoding,
     pub(crate) site: Site,
     pub(crate) settings: BrokerSettings,
+    pub(crate) checks_transactions: bool,
 }
 
 impl Default for ClusterBuilder {
@@ -39,6 +41,7 @@ impl Default for ClusterBuilder {
             is_null: false,
             encoding: HeaderEncoding::Json,
             site: Site::default(),
+            checks_transactions: false,
             settings: BrokerSettings {
                 cluster: Arc::from("DefaultCluster"),
                 max_message_size: ByteSize::mib(4),
@@ -46,6 +49,7 @@ impl Default for ClusterBuilder {
                 default_topic_queue_nums: 8,
                 accounts: Accounts::default(),
                 clock_offset: 0,
+                transactions: TransactionSettings::default(),
             },
         }
     }
@@ -170,6 +174,24 @@ impl ClusterBuilder {
     #[must_use]
     pub const fn null_broker(mut self, enabled: bool) -> Self {
         self.is_null = enabled;
+        self
+    }
+
+    /// Lets brokers ask by themselves for transactions that are not ended: every `interval`, for half messages that are
+    /// older than `timeout`. By default they ask only when [told to](EmbeddedCluster::check_transactions). Java:
+    /// `transactionCheckInterval`, `transactionTimeOut`.
+    #[must_use]
+    pub const fn check_transactions_every(mut self, interval: Duration, timeout: Duration) -> Self {
+        self.checks_transactions = true;
+        self.settings.transactions.check_interval = interval;
+        self.settings.transactions.timeout = timeout;
+        self
+    }
+
+    /// How often a broker asks for one transaction; 15 by default. Then it gives it up. Java: `transactionCheckMax`.
+    #[must_use]
+    pub const fn transaction_check_max(mut self, times: u32) -> Self {
+        self.settings.transactions.check_max = times;
         self
     }
 

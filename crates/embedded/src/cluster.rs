@@ -1,6 +1,7 @@
 //! [`EmbeddedCluster`]: the name servers and brokers, and what can be done to them and seen.
 
 mod name_servers;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use rocketmq_producer_remoting::protocol::Permission;
 use rocketmq_producer_remoting::{RemotingCommand, RequestCode};
 use tokio::sync::Notify;
+use tokio_util::sync::DropGuard;
 
 use self::name_servers::NameServers;
 pub use self::name_servers::Registration;
@@ -31,6 +33,8 @@ pub struct EmbeddedCluster {
     name_servers: Arc<NameServers>,
     brokers: Vec<Node>,
     changed: Arc<Notify>,
+    /// Ends the tasks of the cluster itself.
+    _checks: Option<DropGuard>,
 }
 
 /// A broker and its slaves.
@@ -92,10 +96,14 @@ impl EmbeddedCluster {
             node.start_all()?;
         }
         name_servers.start_all()?;
+        let checks = builder
+            .checks_transactions
+            .then(|| transactions::check_regularly(&brokers, builder));
         let cluster = Self {
             name_servers,
             brokers,
             changed,
+            _checks: checks,
         };
         cluster.register_brokers();
         Ok(cluster)

@@ -298,14 +298,6 @@ pub enum MessageError {
     /// A light queue is refused.
     #[error(transparent)]
     Lmq(#[from] LmqError),
-    /// The half of a transaction may not be delivered later.
-    #[error(
-        "a message with the property {property} is delivered later, which no transaction can be"
-    )]
-    DelayedTransaction {
-        /// The property that says so.
-        property: &'static str,
-    },
     /// The body is empty, which brokers refuse.
     #[error("the body of the message for topic {topic:?} is empty")]
     EmptyBody {

@@ -27,10 +27,12 @@ pub struct ProducerConnection {
     pub address: SocketAddr,
 }
 
+type ByGroup = BTreeMap<String, BTreeMap<u64, (ProducerConnection, Peer)>>;
+
 /// By group and connection.
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
-    by_group: Mutex<BTreeMap<String, BTreeMap<u64, ProducerConnection>>>,
+    by_group: Mutex<ByGroup>,
 }
 
 impl Producers {
@@ -39,8 +41,18 @@ impl Producers {
         let groups = self.lock();
         groups
             .get(group)
-            .map(|connections| connections.values().cloned().collect())
+            .map(|connections| {
+                let known = connections.values();
+                known.map(|(connection, _)| connection.clone()).collect()
+            })
             .unwrap_or_default()
+    }
+
+    /// The connection of a group that was opened last: one is as good as another.
+    pub(crate) fn any_peer(&self, group: &str) -> Option<Peer> {
+        let groups = self.lock();
+        let (_, (_, peer)) = groups.get(group)?.last_key_value()?;
+        Some(peer.clone())
     }
 
     pub(crate) fn disconnected(&self, connection: u64) {
@@ -50,7 +62,7 @@ impl Producers {
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, BTreeMap<u64, ProducerConnection>>> {
+    fn lock(&self) -> MutexGuard<'_, ByGroup> {
         self.by_group.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,7 +85,7 @@ impl Broker {
             groups
                 .entry(group.to_owned())
                 .or_default()
-                .insert(peer.id, connection);
+                .insert(peer.id, (connection, peer.clone()));
         }
         RemotingCommand::response(ResponseCode::SUCCESS, 0, None)
             .with_field("IS_SUPPORT_HEART_BEAT_V2", "true")

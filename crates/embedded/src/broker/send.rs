@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rocketmq_producer_remoting::message::batch::read_batch;
 use rocketmq_producer_remoting::message::property::{
-    MAX_PROPERTIES_LENGTH, MSG_REGION, TRACE_ON, UNIQ_KEY,
+    MAX_PROPERTIES_LENGTH, MSG_REGION, TRACE_ON, TRAN_MSG, UNIQ_KEY,
 };
 use rocketmq_producer_remoting::message::topic::{AUTO_CREATE_TOPIC, FORBIDDEN_TOPICS};
 use rocketmq_producer_remoting::message::{OffsetMessageId, TopicError, validate_topic_for_send};
@@ -129,7 +129,8 @@ impl Broker {
         let is_batch = fields
             .batch
             .is_some_and(|is| is.eq_ignore_ascii_case("true"));
-        let (records, message_id) = if is_batch {
+        let is_half = !is_batch && pick(request.properties, TRAN_MSG) == Some("true");
+        let (mut records, message_id) = if is_batch {
             let records = self.unpack(topic, &request)?;
             // None is made: each message has its own.
             let id = pick(request.properties, UNIQ_KEY).map(str::to_owned);
@@ -142,7 +143,12 @@ impl Broker {
             let seed = message_id.as_deref().unwrap_or_default();
             any_queue(seed, config.write_queues)
         });
-        let places = self.store.append(topic, queue, records).map_err(|_| {
+        let half = is_half.then(|| records.pop()).flatten();
+        let places = match half {
+            Some(half) => self.prepare(topic, queue, peer, half),
+            None => self.store.append(topic, queue, records),
+        };
+        let places = places.map_err(|_| {
             Refusal::Refused(
                 ResponseCode::SERVICE_NOT_AVAILABLE,
                 "service not available now. It may be caused by one of the following reasons: the broker's disk is full [CL:  1.00 CQ:  1.00 INDEX:  1.00], messages are put to the slave, message store has been shut down, etc."

@@ -44,7 +44,7 @@ impl BlockingTransactionalProducer {
         local: impl FnOnce(&HalfMessage) -> LocalTransactionState,
     ) -> Result<TransactionReceipt, TransactionError> {
         let producer = self.producer.clone();
-        let topic = message.topic_shared().clone();
+        let topic = std::sync::Arc::clone(message.topic_shared());
         let Some(home) = self.producer.producer().core.home() else {
             let cause = SendFailure::State(self.producer.producer().state());
             let error = SendError::new(topic, None, Duration::ZERO, Vec::new(), cause);

@@ -41,5 +41,6 @@ mod stream;
 mod support;
 mod targets;
 mod timeouts;
+mod transactions;
 mod try_send;
 mod validation;

@@ -1,15 +1,7 @@
 //! The half message of a transaction.
 
+use super::property::TRAN_MSG;
 use super::{Message, MessageError};
-
-/// Properties of messages that are delivered later, which no transaction can be.
-const LATER: [&str; 5] = [
-    "DELAY",
-    "TIMER_DELAY_LEVEL",
-    "TIMER_DELAY_MS",
-    "TIMER_DELAY_SEC",
-    "TIMER_DELIVER_MS",
-];
 
 /// The system flag of a half message. Java: `MessageSysFlag.TRANSACTION_PREPARED_TYPE`.
 pub const TRANSACTION_PREPARED: i32 = 0x4;
@@ -19,9 +11,6 @@ pub const HALF_TOPIC: &str = "RMQ_SYS_TRANS_HALF_TOPIC";
 
 /// Where brokers note which half messages are settled. Java: `TopicValidator.RMQ_SYS_TRANS_OP_HALF_TOPIC`.
 pub const OP_TOPIC: &str = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
-
-/// Whether brokers take the message for the half of a transaction. Java: `PROPERTY_TRANSACTION_PREPARED`.
-pub const TRANSACTION_PREPARED_PROPERTY: &str = "TRAN_MSG";
 
 /// The group that a broker asks for the state of the transaction. Java: `PROPERTY_PRODUCER_GROUP`.
 pub const PRODUCER_GROUP_PROPERTY: &str = "PGROUP";
@@ -34,15 +23,11 @@ impl Message {
     /// [`TRANSACTION_PREPARED`].
     ///
     /// # Errors
-    /// [`MessageError::DelayedTransaction`] if it is to be delivered later: brokers would forget that, or the
-    /// transaction. Also when the properties become too long.
+    /// [`TimingError::Transaction`](super::TimingError::Transaction) if it is to be delivered later: brokers would forget
+    /// that, or the transaction. Also when the properties become too long.
     pub fn into_half(mut self, group: &str) -> Result<Self, MessageError> {
-        for name in LATER {
-            if self.properties.get(name).is_some() {
-                return Err(MessageError::DelayedTransaction { property: name });
-            }
-        }
-        self.properties.set(TRANSACTION_PREPARED_PROPERTY, "true")?;
+        self.check_transaction_timing()?;
+        self.properties.set(TRAN_MSG, "true")?;
         self.properties.set(PRODUCER_GROUP_PROPERTY, group)?;
         Ok(self)
     }
@@ -58,7 +43,7 @@ pub fn check_times(properties: &super::Properties) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::property;
+    use crate::message::{TimingError, property};
 
     #[test]
     fn a_half_message_names_its_group() {
@@ -70,11 +55,15 @@ mod tests {
 
     #[test]
     fn a_delayed_message_is_no_half_of_a_transaction() {
-        for name in LATER {
-            let mut message = Message::new("t", "b").unwrap();
-            message.properties.set(name, "3").unwrap();
-            let error = message.into_half("PG").unwrap_err();
-            assert_eq!(error, MessageError::DelayedTransaction { property: name });
+        let message = || Message::new("t", "b").unwrap();
+        let delayed = [
+            message().with_delay_level(3),
+            message().with_delay(std::time::Duration::from_secs(3)),
+            message().with_deliver_at_millis(1),
+        ];
+        for message in delayed {
+            let error = message.unwrap().into_half("PG").unwrap_err();
+            assert_eq!(error, MessageError::Timing(TimingError::Transaction));
         }
     }
 }
