@@ -19,9 +19,9 @@ pub use rocketmq_producer_core::{
 };
 
 pub use rocketmq_producer_core::{
-    BlockingTransactionalProducer, CheckedMessage, HalfMessage, LocalTransactionState,
-    OpenTransaction, Settlement, TransactionChecker, TransactionError, TransactionReceipt,
-    TransactionStats, TransactionalProducer,
+    BlockingTransactionalProducer, CheckedMessage, HalfMessage, OpenTransaction, Settlement,
+    TransactionChecker, TransactionError, TransactionReceipt, TransactionStats,
+    TransactionalProducer,
 };
 
 pub use config::{
