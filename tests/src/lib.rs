@@ -16,3 +16,4 @@ pub mod proxy;
 pub mod sim;
 pub mod soak;
 pub mod socks;
+pub mod transactions;
