@@ -19,6 +19,7 @@ chapters! {
     benchmarks: "benchmarks.md",
     configuration: "configuration.md",
     defaults: "defaults.md",
+    discovery: "discovery.md",
     faults: "faults.md",
     from_java: "from-java.md",
     from_pyrocketmq: "from-pyrocketmq.md",

@@ -10,6 +10,7 @@ pub mod growth;
 pub mod interop;
 pub mod mirror;
 pub mod oracle;
+pub mod page;
 pub mod payload;
 pub mod peer;
 pub mod proxy;

@@ -19,6 +19,8 @@ pub const CONTEXT_SETTINGS: &[&str] = &[
     "header_encoding",
     "heartbeat_broker_interval",
     "namesrv_addr",
+    "namesrv_discovery_interval",
+    "namesrv_discovery_timeout",
     "poll_name_server_interval",
     "request_timeout",
     "route_retention",

@@ -202,19 +202,13 @@ impl ConfigProblem {
         origin: ConfigSource,
         refusal: Refusal,
     ) -> Self {
-        match refusal {
-            Refusal::Invalid(reason) => Self::InvalidValue {
-                key: setting.key,
-                value: setting.shown(text),
-                origin,
-                reason,
-                allowed: setting.allowed,
-            },
-            Refusal::NotAvailable(feature) => Self::NotAvailable {
-                key: format!("{} = {}", setting.key, setting.shown(text)),
-                origin,
-                feature,
-            },
+        let Refusal::Invalid(reason) = refusal;
+        Self::InvalidValue {
+            key: setting.key,
+            value: setting.shown(text),
+            origin,
+            reason,
+            allowed: setting.allowed,
         }
     }
 }

@@ -29,7 +29,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use error::{ConfigError, ConfigProblem};
 pub use options::{
     AddressMap, ByteSize, CompressionType, HeaderEncoding, KeyedFailover, NameServerAddresses,
-    RoutingStrategy, TlsVersion,
+    NameServerSource, RoutingStrategy, TlsVersion,
 };
 pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;

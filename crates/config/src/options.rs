@@ -16,7 +16,7 @@ pub(crate) use crate::routing::remoting::message::Compressor;
 pub use crate::routing::remoting::{AddressMap, ByteSize, HeaderEncoding, TlsVersion};
 pub(crate) use crate::routing::remoting::{ExposeSecret, SecretString, Zeroizing};
 pub(crate) use crate::routing::remoting::{ResponseClass, ResponseCode};
-pub use crate::routing::{KeyedFailover, NameServerAddresses, RoutingStrategy};
+pub use crate::routing::{KeyedFailover, NameServerAddresses, NameServerSource, RoutingStrategy};
 
 impl Choice for RoutingStrategy {
     const NAMES: &'static [(&'static str, Self)] = &[
@@ -64,17 +64,11 @@ impl Choice for TlsVersion {
     const NAMES: &'static [(&'static str, Self)] = &[("1.2", Self::V1_2), ("1.3", Self::V1_3)];
 }
 
-impl SettingValue for NameServerAddresses {
+impl SettingValue for NameServerSource {
     type Limits = ();
     const KIND: SettingKind = SettingKind::Text;
 
     fn parse(text: &str, _limits: &()) -> Result<Self, Refusal> {
-        if ["http://", "https://"]
-            .iter()
-            .any(|scheme| text.trim().to_ascii_lowercase().starts_with(scheme))
-        {
-            return Err(Refusal::NotAvailable("name server discovery over HTTP"));
-        }
         text.parse::<Self>()
             .map_err(|error| Refusal::invalid(error.to_string()))
     }

@@ -20,10 +20,6 @@ const RESERVED: &[Reserved] = &[
         feature: "namespaces",
     },
     Reserved {
-        key: "namesrv_discovery*",
-        feature: "name server discovery over HTTP",
-    },
-    Reserved {
         key: "trace_*",
         feature: "message tracing",
     },
@@ -60,18 +56,25 @@ pub(crate) fn nearest_key(key: &str) -> Option<&'static str> {
         .or_else(|| nearest(key, settings.iter().map(|setting| setting.key)))
 }
 
-/// The one key of which `key` is the beginning or the end, such as `group` of `producer_group`.
+/// The key of which `key` is the beginning or the end, such as `group` of `producer_group`, if one stands out.
 fn shortened(key: &str) -> Option<&'static str> {
     let key = key.to_ascii_lowercase();
     let is_part = |full: &str| {
         let rest = full.strip_suffix(&key).or_else(|| full.strip_prefix(&key));
         rest.is_some_and(|rest| rest.starts_with('_') || rest.ends_with('_'))
     };
-    let mut fitting = crate::settings::settings()
+    // Of several the one with the fewest words beside, if there is only one such.
+    let words = |full: &&str| full.split('_').count();
+    let fitting = crate::settings::settings()
         .iter()
-        .filter(|setting| is_part(setting.key));
-    let first = fitting.next()?;
-    fitting.next().is_none().then_some(first.key)
+        .map(|setting| setting.key);
+    let mut fitting: Vec<_> = fitting.filter(|full| is_part(full)).collect();
+    fitting.sort_by_key(words);
+    match fitting.as_slice() {
+        [] => None,
+        [first, second, ..] if words(first) == words(second) => None,
+        [first, ..] => Some(first),
+    }
 }
 
 /// Every reserved key, with the feature it waits for; a trailing `*` stands for any ending.

@@ -12,7 +12,7 @@ use crate::delivery::{
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::{
     AddressMap, ByteSize, CompressionType, Compressor, HeaderEncoding, KeyedFailover,
-    NameServerAddresses, RoutingStrategy, TlsVersion,
+    NameServerAddresses, NameServerSource, RoutingStrategy, TlsVersion,
 };
 use crate::secret::Secret;
 use crate::setting::Setting;
@@ -177,11 +177,23 @@ settings! {
     allowed "1 to 255 printable ASCII characters without spaces" = client_id_rule as TextRule,
     java None, old true;
 
-    /// The name servers' addresses. The environment's NAMESRV_ADDR is read too, after the two variables of this setting.
-    namesrv_addr: NameServerAddresses, set by &str,
+    /// The name servers' addresses, or a page that tells them. The environment's NAMESRV_ADDR is read too, after the two variables of this setting.
+    namesrv_addr: NameServerSource, set by &str,
     default "localhost:9876",
-    allowed "host:port, several separated by ;" = (),
+    allowed "host:port, several separated by ;, or http://host:port/path" = (),
     java Some("namesrvAddr"), old true;
+
+    /// How often a page, or a discovery given in code, is asked for the name servers' addresses.
+    namesrv_discovery_interval: Duration, set by Duration,
+    default "30s",
+    allowed "100ms to 1d" = ms(100)..=DAY,
+    java None, old false;
+
+    /// The longest wait for a page that tells the name servers' addresses.
+    namesrv_discovery_timeout: Duration, set by Duration,
+    default "3s",
+    allowed "1ms to 1m" = ms(1)..=MINUTE,
+    java None, old false;
 
     /// The budget of a whole send: waiting for room, every attempt and the pauses between them.
     send_msg_timeout: Duration, set by Duration,

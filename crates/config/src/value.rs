@@ -11,8 +11,6 @@ use crate::options::ByteSize;
 pub(crate) enum Refusal {
     /// It is not a value, or out of bounds: the reason in words.
     Invalid(String),
-    /// It would be a value once this feature exists.
-    NotAvailable(&'static str),
 }
 
 impl Refusal {

@@ -160,15 +160,15 @@ fn namesrv_addr_is_read_below_the_specific_variables() {
 
 #[test]
 fn a_namesrv_addr_that_is_not_for_us_does_no_harm_when_it_is_overridden() {
-    let shared = [("NAMESRV_ADDR", "http://discovery/nsaddr")];
+    let shared = [("NAMESRV_ADDR", "https://discovery/nsaddr")];
     let builder = ProducerConfig::builder()
         .producer_group("g")
         .environment_from(shared);
-    let error = builder.clone().build().expect_err("discovery comes later");
+    let error = builder.clone().build().expect_err("not over TLS");
     assert_eq!(
         error.to_string(),
-        "namesrv_addr = http://discovery/nsaddr (environment variable NAMESRV_ADDR): name server discovery over \
-         HTTP is not available in this version"
+        "namesrv_addr = \"https://discovery/nsaddr\" (environment variable NAMESRV_ADDR): pages that tell name \
+         servers are asked over http:// only; allowed: host:port, several separated by ;, or http://host:port/path"
     );
     assert!(builder.name_servers("a:1").build().is_ok());
 }

@@ -153,7 +153,7 @@ impl ProducerBuilder {
     }
 
     /// Sets what tells the addresses of the name servers, for clusters where they change. It is asked at the start and
-    /// then every `poll_name_server_interval`; while it fails the last addresses stay in use. A `namesrv_addr` that was
+    /// then every `namesrv_discovery_interval`; while it fails the last addresses stay in use. A `namesrv_addr` that was
     /// given serves until discovery has brought others.
     pub fn name_server_discovery(mut self, discovery: Arc<dyn NameServerDiscovery>) -> Self {
         self.means.discovery = Some(discovery);

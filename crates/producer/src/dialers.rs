@@ -12,6 +12,8 @@ use crate::error::BuildError;
 pub(crate) struct Dialers {
     pub(crate) name_servers: Arc<dyn Dialer>,
     pub(crate) brokers: Arc<dyn Dialer>,
+    /// Without TLS, for pages.
+    pub(crate) plain: Arc<dyn Dialer>,
 }
 
 impl Dialers {
@@ -29,6 +31,7 @@ impl Dialers {
             name_servers: secured(mapped(false), config)?,
             // Name servers have no second port.
             brokers: secured(mapped(config.vip_channel), config)?,
+            plain: mapped(false),
         })
     }
 }

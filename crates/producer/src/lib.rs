@@ -12,6 +12,7 @@ mod context;
 mod core;
 mod deadline;
 mod dialers;
+mod discovery;
 mod error;
 mod gate;
 mod heartbeat;

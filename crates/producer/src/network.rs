@@ -9,6 +9,7 @@ use crate::config::routing::remoting::{
     ConnectionOptions, CredentialsProvider, Dialer, RequestHook, TcpDialer,
 };
 use crate::dialers::Dialers;
+use crate::discovery;
 use crate::error::BuildError;
 
 /// What a program gives for reaching servers, beside settings.
@@ -70,10 +71,15 @@ impl Network {
             None => 0,
         };
         let dialer = means.dialer.unwrap_or_else(|| Arc::new(TcpDialer));
+        let dialers = Dialers::of(dialer, config)?;
+        let discovery = match means.discovery {
+            Some(discovery) => Some(discovery),
+            None => discovery::of(config, &dialers)?,
+        };
         Ok(Self {
             options,
-            dialers: Dialers::of(dialer, config)?,
-            discovery: means.discovery,
+            dialers,
+            discovery,
             id,
         })
     }

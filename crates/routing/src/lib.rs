@@ -10,6 +10,10 @@
 //! A new selector goes into `selector/`, a new rule of health into
 //! `health/machine.rs`, a new setting into `options.rs`.
 
+#[cfg(feature = "discovery-http")]
+pub use name_server::HttpDiscovery;
+#[doc(hidden)]
+pub use name_server::read_page;
 pub use rocketmq_producer_remoting as remoting;
 
 mod auto_create;
@@ -42,9 +46,10 @@ pub use self::{
         CacheStats, SelectionResult, TopicBrokerMapping, TopicEntry, TopicHasher, TopicHashing,
     },
     name_server::{
-        AddressProblem, AttemptCause, DiscoveryError, DiscoveryStatus, NameServerAddresses,
-        NameServerAttempt, NameServerClient, NameServerDiscovery, NameServerError,
-        ParseAddressesError, RouteAnswer, RouteProgress, RouteQuestion, RouteSource,
+        AddressProblem, AttemptCause, DiscoveryError, DiscoveryStatus, DiscoveryUrl, HttpFailure,
+        NameServerAddresses, NameServerAttempt, NameServerClient, NameServerDiscovery,
+        NameServerError, NameServerSource, ParseAddressesError, ParseSourceError, RouteAnswer,
+        RouteProgress, RouteQuestion, RouteSource,
     },
     options::{BrokerAvoidance, HealthOptions, KeyedFailover, RoutingOptions, TopicCreation},
     queue::{MessageQueue, QueuePlace},

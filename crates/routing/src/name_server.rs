@@ -20,15 +20,21 @@ mod addresses;
 mod ask;
 mod discovery;
 mod error;
+mod http;
 mod question;
 mod servers;
+mod source;
 
 pub(crate) use self::error::describe;
+#[cfg(feature = "discovery-http")]
+pub use self::http::HttpDiscovery;
 pub use self::{
     addresses::{AddressProblem, NameServerAddresses, ParseAddressesError},
     discovery::{DiscoveryError, DiscoveryStatus, NameServerDiscovery},
     error::{AttemptCause, NameServerAttempt, NameServerError},
+    http::{HttpFailure, read_page},
     question::{RouteAnswer, RouteProgress, RouteQuestion},
+    source::{DiscoveryUrl, NameServerSource, ParseSourceError},
 };
 use self::{
     discovery::Discovery,
@@ -105,9 +111,20 @@ impl NameServerClient {
         discovery: Arc<dyn NameServerDiscovery>,
         pool: ConnectionPool,
     ) -> Self {
+        Self::with_source(addresses, Some(discovery), pool)
+    }
+
+    /// A client of what is given: addresses, a discovery, or both. With neither, every question fails with
+    /// [`NameServerError::NoAddress`]. Does no I/O.
+    #[must_use]
+    pub fn with_source(
+        addresses: Option<&NameServerAddresses>,
+        discovery: Option<Arc<dyn NameServerDiscovery>>,
+        pool: ConnectionPool,
+    ) -> Self {
         let servers =
             addresses.map_or_else(Servers::default, |addresses| Servers::new(addresses, &pool));
-        Self::of(servers, Some(Discovery::new(discovery)), pool)
+        Self::of(servers, discovery.map(Discovery::new), pool)
     }
 
     fn of(servers: Servers, discovery: Option<Discovery>, pool: ConnectionPool) -> Self {

@@ -11,6 +11,7 @@
 mod access;
 mod batches;
 mod burst;
+mod discovery;
 mod errors;
 mod lifecycle;
 mod networks;

@@ -130,15 +130,10 @@ impl Client {
         let name_servers =
             ConnectionPool::with_dialer(options, Arc::new(NoConsumer), dialers.name_servers);
         let pool = name_servers.clone();
-        let source = match discovery {
-            None => NameServerClient::new(&config.namesrv_addr, pool),
-            Some(discovery) => {
-                // The default address is a guess, which discovery makes needless.
-                let given = config.is_given("namesrv_addr");
-                let given = given.then_some(&config.namesrv_addr);
-                NameServerClient::with_discovery(given, discovery, pool)
-            }
-        };
+        // The default address is a guess, which discovery makes needless.
+        let is_wanted = discovery.is_none() || config.is_given("namesrv_addr");
+        let given = config.namesrv_addr.addresses().filter(|_| is_wanted);
+        let source = NameServerClient::with_source(given, discovery, pool);
         let mapping = TopicBrokerMapping::new(
             Arc::new(source.clone()),
             routing,
@@ -220,7 +215,7 @@ impl Client {
         router.start_stats_reset();
         router.start_detector();
         self.source.start_discovery(
-            self.config.poll_name_server_interval,
+            self.config.namesrv_discovery_interval,
             &self.tasks,
             self.cancel.clone(),
         );

@@ -336,6 +336,13 @@ impl SendFailure {
                 RoutingError::NameServer { cause, .. } if tls_of(cause).is_some() => {
                     tls_advice(tls_of(cause))
                 }
+                RoutingError::NameServer {
+                    cause: NameServerError::Discovery(_),
+                    ..
+                } => {
+                    "check that namesrv_addr names a page whose first line is host:port;host:port, \
+                     and what the page's server says"
+                }
                 RoutingError::NameServer { cause, .. } if proxy_of(cause).is_some() => {
                     proxy_advice(proxy_of(cause))
                 }

@@ -21,6 +21,9 @@ pub enum BuildError {
     /// A credential, changed in the resolved configuration, cannot be one.
     #[error("credentials cannot be used")]
     Credentials(#[source] Arc<CredentialsError>),
+    /// The setting `namesrv_addr` names a page, and this program was built without the feature `discovery-http`.
+    #[error("this program was built without the feature `discovery-http`")]
+    DiscoveryLeftOut,
     /// The setting `socks_proxy` is given, and this program was built without the feature `socks5`.
     #[error("this program was built without the feature `socks5`")]
     Socks5LeftOut,
@@ -99,6 +102,7 @@ impl StartError {
                 BuildError::AlreadyResolved
                 | BuildError::Configuration(_)
                 | BuildError::Credentials(_)
+                | BuildError::DiscoveryLeftOut
                 | BuildError::Socks5LeftOut
                 | BuildError::OfContext { .. }
                 | BuildError::Tls(_)

@@ -23,6 +23,11 @@ pub trait NameServerDiscovery: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Must be safe to drop: an answer that takes too long is not waited for.
     async fn addresses(&self) -> Result<NameServerAddresses, DiscoveryError>;
+
+    /// The longest wait for the addresses. Default 5 s.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 }
 
 /// Why no list of name servers was discovered.
@@ -85,9 +90,6 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// The longest wait for one answer.
-    const TIMEOUT: Duration = Duration::from_secs(5);
-
     pub(super) fn new(source: Arc<dyn NameServerDiscovery>) -> Self {
         Self {
             source,
@@ -107,11 +109,11 @@ impl Discovery {
 
     /// Asks once and notes what came of it.
     pub(super) async fn ask(&self) -> Result<NameServerAddresses, Arc<DiscoveryError>> {
-        let answer = match tokio::time::timeout(Self::TIMEOUT, self.source.addresses()).await {
+        let patience = self.source.patience();
+        let answer = match tokio::time::timeout(patience, self.source.addresses()).await {
             Ok(answer) => answer,
             Err(_) => Err(DiscoveryError::new(format!(
-                "no answer within {} s",
-                Self::TIMEOUT.as_secs()
+                "no answer within {patience:?}"
             ))),
         };
         let mut status = self.lock();

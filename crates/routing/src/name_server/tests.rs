@@ -1,6 +1,8 @@
 //! The client against scripted name servers on loopback.
 
 mod discovery;
+#[cfg(feature = "discovery-http")]
+mod http;
 
 use std::{sync::Arc, time::Duration};
 
