@@ -103,6 +103,13 @@ pub(crate) fn check_group(group: &str) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
+/// Whether a namespace or a unit is one that names can be put into; else why not.
+pub(crate) fn check_namespace(name: &str) -> Result<(), String> {
+    crate::routing::remoting::message::Namespace::new(name)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
 impl ProducerConfig {
     /// The options of the routing layer; what has no setting keeps that layer's default.
     #[must_use]
@@ -156,6 +163,10 @@ impl ProducerConfig {
             .with_connections(usize::try_from(self.connections_per_broker).unwrap_or(1))
             .with_header_encoding(self.header_encoding)
             .with_max_pending(max_pending);
+        let options = match &self.namespace_v2 {
+            Some(namespace) => options.with_namespace(namespace.as_str()),
+            None => options,
+        };
         match self.credentials() {
             Ok(Some(credentials)) => options.with_credentials(Arc::new(credentials)),
             // Said by `validate`, without which nothing is built.

@@ -12,20 +12,8 @@ struct Reserved {
 
 const RESERVED: &[Reserved] = &[
     Reserved {
-        key: "namespace",
-        feature: "namespaces",
-    },
-    Reserved {
-        key: "namespace_v2",
-        feature: "namespaces",
-    },
-    Reserved {
         key: "trace_*",
         feature: "message tracing",
-    },
-    Reserved {
-        key: "unit_name",
-        feature: "units",
     },
 ];
 

@@ -157,6 +157,7 @@ const fn ms(millis: u64) -> Duration {
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+const TEN_YEARS: Duration = Duration::from_secs(3660 * 86_400);
 
 settings! {
     /// The set of defaults that the other settings start from.
@@ -284,6 +285,36 @@ settings! {
     default "512 B",
     allowed "0 B to 16 KiB" = ByteSize::bytes(0)..=ByteSize::kib(16),
     java None, old false;
+
+    /// The highest delay level that the brokers have. A broker lowers a higher one to its highest without a word, so a message with one is refused here.
+    max_delay_level: u32, set by u32,
+    default "18",
+    allowed "1 to 255" = 1..=255,
+    java None, old false;
+
+    /// The longest delay of a timer message that the brokers take (timerMaxDelaySec). A message with a longer one is refused here.
+    max_timer_delay: Duration, set by Duration,
+    default "3d",
+    allowed "1s to 3660d" = Duration::from_secs(1)..=TEN_YEARS,
+    java None, old false;
+
+    /// The namespace that topics and the group belong to: brokers know them as namespace%name, the program by their plain names.
+    namespace: Option<String>, set by &str,
+    default none "none",
+    allowed "1 to 64 of a-z A-Z 0-9 | _ -" = namespace_rule as TextRule,
+    java Some("namespace"), old false;
+
+    /// The namespace that every request names in fields of its own, for servers that know such.
+    namespace_v2: Option<String>, set by &str,
+    default none "none",
+    allowed "1 to 255 printable ASCII characters without spaces" = client_id_rule as TextRule,
+    java Some("namespaceV2"), old false;
+
+    /// The unit that the producer works for: sends say that they belong to one, and a client id that is made here ends with its name.
+    unit_name: Option<String>, set by &str,
+    default none "none",
+    allowed "1 to 64 of a-z A-Z 0-9 | _ -" = namespace_rule as TextRule,
+    java Some("unitName"), old false;
 
     /// Queues of a topic that a broker creates because this producer sends to it; the broker may make fewer.
     default_topic_queue_nums: u32, set by u32,
@@ -587,6 +618,10 @@ fn client_id_rule(text: &str) -> Result<(), Refusal> {
     } else {
         Ok(())
     }
+}
+
+fn namespace_rule(text: &str) -> Result<(), Refusal> {
+    crate::options::check_namespace(text).map_err(Refusal::Invalid)
 }
 
 /// The same rule as that of the layer that signs.

@@ -1,6 +1,7 @@
 //! A broker: takes messages and keeps them, knows the clients that announce themselves.
 
 mod access;
+mod later;
 mod producers;
 mod queries;
 mod queries_messages;
@@ -12,6 +13,7 @@ mod transactions;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocketmq_producer_remoting::command::CommandHead;
 use rocketmq_producer_remoting::message::{SystemClock, WallClock};
@@ -20,6 +22,7 @@ use rocketmq_producer_remoting::{
 };
 
 pub(crate) use self::access::Accounts;
+use self::later::Later;
 pub use self::producers::ProducerConnection;
 use self::producers::Producers;
 pub(crate) use self::store::{Store, TopicConfig};
@@ -49,6 +52,8 @@ pub(crate) struct BrokerSettings {
     /// What its clock is ahead of this machine's, in milliseconds.
     pub(crate) clock_offset: i64,
     pub(crate) transactions: TransactionSettings,
+    pub(crate) recall_enabled: bool,
+    pub(crate) timer_max_delay: Duration,
 }
 
 /// Told of topics that a broker creates on demand.
@@ -64,6 +69,7 @@ pub(crate) struct Broker {
     pub(crate) store: Store,
     pub(crate) producers: Producers,
     pub(crate) halves: Halves,
+    later: Later,
     registrar: Arc<dyn Registrar>,
     clock: Arc<dyn WallClock>,
     /// When it was made, by its own clock.
@@ -88,6 +94,7 @@ impl Broker {
             settings,
             producers: Producers::default(),
             halves: Halves::default(),
+            later: Later::default(),
             registrar,
             clock,
         }
@@ -115,11 +122,13 @@ impl Handler for Broker {
                 return Ok(refusal);
             }
         }
+        self.deliver_due();
         Ok(match RequestCode(head.code) {
             RequestCode::SEND_MESSAGE
             | RequestCode::SEND_MESSAGE_V2
             | RequestCode::SEND_BATCH_MESSAGE => self.send(peer, &decode()?),
             RequestCode::END_TRANSACTION => self.end_transaction(&decode()?),
+            RequestCode::RECALL_MESSAGE => self.recall(&decode()?),
             RequestCode::HEART_BEAT => self.heartbeat(peer, &decode()?),
             RequestCode::UNREGISTER_CLIENT => self.unregister(peer, &decode()?),
             RequestCode::GET_PRODUCER_CONNECTION_LIST => self.producer_connection_list(&decode()?),

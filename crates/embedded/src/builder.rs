@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rocketmq_producer_remoting::message::timing::DEFAULT_LONGEST_DELAY;
 use rocketmq_producer_remoting::protocol::Permission;
 use rocketmq_producer_remoting::{ByteSize, Credentials, HeaderEncoding};
 
@@ -50,6 +51,8 @@ impl Default for ClusterBuilder {
                 accounts: Accounts::default(),
                 clock_offset: 0,
                 transactions: TransactionSettings::default(),
+                recall_enabled: false,
+                timer_max_delay: DEFAULT_LONGEST_DELAY,
             },
         }
     }
@@ -130,6 +133,21 @@ impl ClusterBuilder {
     #[must_use]
     pub const fn max_stored(mut self, size: ByteSize) -> Self {
         self.settings.max_stored = size;
+        self
+    }
+
+    /// Whether brokers take timer messages back; `false` by default, as in Apache RocketMQ. Java:
+    /// `recallMessageEnable`.
+    #[must_use]
+    pub const fn recall(mut self, enabled: bool) -> Self {
+        self.settings.recall_enabled = enabled;
+        self
+    }
+
+    /// The longest delay of a timer message; 3 days by default. Java: `timerMaxDelaySec`.
+    #[must_use]
+    pub const fn timer_max_delay(mut self, delay: Duration) -> Self {
+        self.settings.timer_max_delay = delay;
         self
     }
 

@@ -137,6 +137,7 @@ impl EmbeddedCluster {
     pub fn messages(&self, topic: &str) -> Vec<StoredMessage> {
         let mut messages = Vec::with_capacity(self.message_count(topic));
         for node in &self.brokers {
+            node.broker().deliver_due();
             node.broker().store.messages(topic, &mut messages);
         }
         messages
@@ -145,11 +146,11 @@ impl EmbeddedCluster {
     /// How many messages a topic has.
     #[must_use]
     pub fn message_count(&self, topic: &str) -> usize {
-        let counts = self
-            .brokers
-            .iter()
-            .map(|node| node.broker().store.message_count(topic));
-        counts.sum()
+        let count = |node: &Node| {
+            node.broker().deliver_due();
+            node.broker().store.message_count(topic)
+        };
+        self.brokers.iter().map(count).sum()
     }
 
     /// Waits until a topic has at least `count` messages, then returns them all. For one-way
@@ -165,7 +166,7 @@ impl EmbeddedCluster {
     }
 
     /// Waits until `condition` holds. It is looked at after every read that a server has served,
-    /// and when a connection ends.
+    /// when a connection ends, and when a delayed message is due.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -177,7 +178,12 @@ impl EmbeddedCluster {
             if condition(self) {
                 return;
             }
-            changed.await;
+            let due = self.brokers.iter().filter_map(|it| it.broker().next_due());
+            match due.min() {
+                None => changed.await,
+                // Either way there is something new to look at.
+                Some(due) => drop(tokio::time::timeout_at(due, changed).await),
+            }
         }
     }
 

@@ -63,6 +63,18 @@ impl BatchError {
         Self { rule, results }
     }
 
+    /// The error with each result, and its position, turned into another.
+    pub(crate) fn map_results(
+        self,
+        map: impl Fn(usize, Result<SendReceipt, SendError>) -> Result<SendReceipt, SendError>,
+    ) -> Self {
+        let results = self.results.into_iter().enumerate();
+        Self {
+            rule: self.rule,
+            results: results.map(|(index, result)| map(index, result)).collect(),
+        }
+    }
+
     /// The rule that the messages break together; then nothing was sent.
     #[must_use]
     pub const fn rule(&self) -> Option<&BatchRule> {

@@ -22,6 +22,7 @@ use crate::config::routing::remoting::message::MessageId;
 use crate::error::{BlockingFailure, SendError, SendFailure, StartError};
 use crate::options::SendOptions;
 use crate::producer::Producer;
+use crate::recall::RecallError;
 use crate::receipt::SendReceipt;
 use crate::report::{FlushReport, ShutdownReport};
 use crate::stats::ProducerStats;
@@ -183,6 +184,28 @@ impl BlockingProducer {
         self.run(message, options, |producer, message, options| async move {
             producer.send_oneway_with(message, options).await
         })
+    }
+
+    /// Takes a timer message back, as [`Producer::recall`], and blocks until the outcome.
+    ///
+    /// # Errors
+    /// As there; [`RecallError::Failed`] with [`SendFailure::Blocking`] if the call would wait for its own thread, or
+    /// if the producer's runtime did not run it.
+    pub fn recall(&self, topic: &str, handle: &str) -> Result<String, RecallError> {
+        let Some(home) = self.producer.core.home() else {
+            let state = self.producer.state();
+            return Err(RecallError::Failed(SendFailure::State(state)));
+        };
+        let limit = self
+            .producer
+            .config()
+            .send_msg_timeout
+            .saturating_add(SLACK);
+        let producer = self.producer.clone();
+        let (topic, handle) = (topic.to_owned(), handle.to_owned());
+        let call = async move { producer.recall(&topic, &handle).await };
+        wait_for(&home, limit, call)
+            .unwrap_or_else(|cause| Err(RecallError::Failed(SendFailure::Blocking(cause))))
     }
 
     /// Waits until every send called before has its outcome, as [`Producer::flush`].

@@ -8,9 +8,14 @@ use crate::config::routing::remoting::host_address;
 /// random (Java: `ClientConfig.buildMQClientId`, there `address@instanceName`).
 ///
 /// Containers share process numbers and often addresses, so only the last part is surely unique.
-pub(crate) fn generate() -> String {
+/// The unit, if there is one, is at the end, as there.
+pub(crate) fn generate(unit: Option<&str>) -> String {
     let instance = rand::rng().random::<u64>();
-    format!("{}@{}#{instance:016x}", host_address(), std::process::id())
+    let (host, process) = (host_address(), std::process::id());
+    match unit {
+        None => format!("{host}@{process}#{instance:016x}"),
+        Some(unit) => format!("{host}@{process}#{instance:016x}@{unit}"),
+    }
 }
 
 #[cfg(test)]
@@ -19,6 +24,12 @@ mod tests {
 
     #[test]
     fn two_instances_of_one_process_have_different_names() {
-        assert_ne!(generate(), generate());
+        assert_ne!(generate(None), generate(None));
+    }
+
+    #[test]
+    fn the_unit_is_the_end_of_the_name() {
+        assert!(generate(Some("unitA")).ends_with("@unitA"));
+        assert_eq!(generate(None).matches('@').count(), 1);
     }
 }

@@ -16,7 +16,7 @@ use crate::blocking::Home;
 use crate::compression::Compression;
 use crate::config::ProducerConfig;
 use crate::config::routing::MessageRouter;
-use crate::config::routing::remoting::message::MessageIdGenerator;
+use crate::config::routing::remoting::message::{MessageIdGenerator, Namespace};
 use crate::context::{Client, Membership, Seat};
 use crate::deadline;
 use crate::error::StartError;
@@ -25,6 +25,7 @@ use crate::hooks::Hooks;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
+use crate::namespace;
 use crate::pace::Pacer;
 use crate::pipeline::Gatherer;
 use crate::preheat::{Preheat, PreheatReport};
@@ -43,6 +44,8 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Core {
     pub(crate) config: ProducerConfig,
     pub(crate) group: Arc<str>,
+    /// What topics and the group are wrapped in, if anything.
+    pub(crate) namespace: Option<Namespace>,
     /// What it shares with others, or has for itself.
     pub(crate) client: Arc<Client>,
     pub(crate) state: StateCell,
@@ -111,7 +114,8 @@ impl Core {
         client: Arc<Client>,
         hooks: Hooks,
     ) -> Self {
-        let group: Arc<str> = Arc::from(config.producer_group.as_str());
+        let namespace = namespace::of(&config);
+        let group = namespace::wrapped(namespace.as_ref(), &config.producer_group);
         let cancel = client.cancel.child_token();
         let mapping = client.mapping.clone();
         let router = MessageRouter::with_options(mapping, &config.routing_options());
@@ -119,6 +123,7 @@ impl Core {
         let limit = usize::try_from(config.async_send_semaphore).unwrap_or(usize::MAX);
         Self {
             group,
+            namespace,
             state: StateCell::new(),
             lanes: Lanes::new(config.ordered, config.ordered_on_unknown),
             retry_rules: RetryRules::of(&config),

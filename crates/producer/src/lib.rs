@@ -17,9 +17,11 @@ mod error;
 mod gate;
 mod heartbeat;
 mod hooks;
+mod kind;
 mod lanes;
 mod ledger;
 mod lifecycle;
+mod namespace;
 mod network;
 mod options;
 mod outcome;
@@ -27,6 +29,7 @@ mod pace;
 mod pipeline;
 mod preheat;
 mod producer;
+mod recall;
 mod receipt;
 mod report;
 mod retry;
@@ -55,11 +58,13 @@ pub use hooks::{
     CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,
     SendContext, SendHook, SendOutcome,
 };
+pub use kind::Via;
 pub use lanes::Lane;
 pub use lifecycle::State;
 pub use options::SendOptions;
 pub use preheat::PreheatReport;
 pub use producer::{Producer, create_producer};
+pub use recall::RecallError;
 pub use receipt::{SendReceipt, SendStatus};
 pub use report::{FlushReport, ShutdownReport};
 pub use stats::ProducerStats;

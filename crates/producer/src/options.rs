@@ -24,6 +24,8 @@ pub struct SendOptions {
     pub(crate) is_oneway: bool,
     /// Bits of the system flag beside those of the body.
     pub(crate) sys_flag: i32,
+    /// Whether topics are named as brokers know them.
+    pub(crate) is_named: bool,
 }
 
 /// How the queue is chosen.
@@ -47,6 +49,7 @@ impl SendOptions {
             is_immediate: false,
             is_oneway: false,
             sys_flag: 0,
+            is_named: false,
         }
     }
 

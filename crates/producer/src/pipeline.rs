@@ -30,6 +30,7 @@ use crate::config::routing::{KeyedFailover, MessageQueue, RoutingStrategy};
 use crate::core::Core;
 use crate::deadline;
 use crate::error::{SendError, SendFailure};
+use crate::kind::Via;
 use crate::lanes::Turn;
 use crate::ledger::Visit;
 use crate::options::{SendOptions, Target};
@@ -199,6 +200,7 @@ impl<'a> Call<'a> {
             queue_offset: answer.queue_offset,
             offset_message_id: answer.offset_message_id,
             transaction_id: answer.transaction_id,
+            via: Via::of(self.message, stamp.born),
             latency,
             earlier_attempts,
             attempt,

@@ -45,8 +45,9 @@ impl Preheat {
         let mut routes = JoinSet::new();
         for topic in &self.topics {
             let (topic, router) = (Arc::clone(topic), core.router.clone());
+            let name = core.topic_name(&topic).into_owned();
             routes.spawn(async move {
-                let routed = router.route_message(&topic, None, None, deadline).await;
+                let routed = router.route_message(&name, None, None, deadline).await;
                 (topic, routed)
             });
         }

@@ -27,6 +27,7 @@ use crate::lanes::Lane;
 use crate::lifecycle::State;
 use crate::options::SendOptions;
 use crate::preheat::PreheatReport;
+use crate::recall::RecallError;
 use crate::receipt::SendReceipt;
 use crate::report::{FlushReport, ShutdownReport};
 use crate::stats::ProducerStats;
@@ -294,6 +295,21 @@ impl Producer {
         self.core.send_oneway(&message, &options).await
     }
 
+    /// Takes a timer message back before its time, so that it is never delivered; returns its message id. `handle` is
+    /// the text of the receipt's [`recall_handle`](SendReceipt::recall_handle). Java: `recallMessage`.
+    ///
+    /// For brokers of 5.3 and later whose setting `recallMessageEnable` is on; it is off unless changed. One request is
+    /// made, within `send_msg_timeout`; it may be made again, since taking back twice does no harm.
+    ///
+    /// # Errors
+    /// A [`RecallError`]. A handle that is none, or of another topic, is refused before anything is sent.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, the message may or may not be taken back.
+    pub async fn recall(&self, topic: &str, handle: &str) -> Result<String, RecallError> {
+        self.core.recall(topic, handle).await
+    }
+
     /// Sends a message and blocks until its outcome: [`blocking`](Self::blocking) for one call.
     ///
     /// # Errors
@@ -350,7 +366,8 @@ impl Producer {
         patience: Duration,
     ) -> Result<(), RoutingError> {
         let deadline = deadline::after(Instant::now(), patience);
-        let ready = self.mapping().wait_for_topic(topic, deadline);
+        let topic = self.core.topic_name(topic);
+        let ready = self.mapping().wait_for_topic(&topic, deadline);
         ready.await.map(|_| ())
     }
 
@@ -405,7 +422,7 @@ impl Producer {
         &self.core.config
     }
 
-    /// The producer group.
+    /// The producer group as brokers know it: with a namespace before it, if there is one.
     #[must_use]
     pub fn group(&self) -> &str {
         &self.core.group

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::attempt::Attempt;
 use crate::config::routing::MessageQueue;
 use crate::config::routing::remoting::ResponseCode;
-use crate::config::routing::remoting::message::{MessageId, OffsetMessageId};
+use crate::config::routing::remoting::message::{MessageId, OffsetMessageId, RecallHandle};
 use crate::config::routing::remoting::protocol::TransactionId;
+use crate::kind::Via;
 
 /// How safely a message is stored (Java: `SendStatus`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,12 +53,14 @@ impl std::fmt::Display for SendStatus {
     }
 }
 
-/// A transaction id that a broker gave.
+/// What a broker gave to name the message by: a transaction id mostly, and what a timer message may be taken back by.
 #[derive(Debug, Clone)]
 pub(crate) enum GivenId {
-    /// As nearly all are: short enough to be kept in place.
+    /// As nearly all are: a transaction id that is short enough to be kept in place.
     Short(TransactionId),
     Long(Box<str>),
+    /// Of a timer message. Here, so that other receipts are no larger.
+    Timer(Box<(Option<Box<str>>, RecallHandle)>),
 }
 
 impl GivenId {
@@ -65,10 +68,22 @@ impl GivenId {
         TransactionId::of(text.as_bytes()).map_or_else(|| Self::Long(Box::from(text)), Self::Short)
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn with_handle(id: Option<&str>, handle: RecallHandle) -> Self {
+        Self::Timer(Box::new((id.map(Box::from), handle)))
+    }
+
+    fn id(&self) -> Option<&str> {
         match self {
-            Self::Short(id) => id.as_str(),
-            Self::Long(id) => id,
+            Self::Short(id) => Some(id.as_str()),
+            Self::Long(id) => Some(id),
+            Self::Timer(both) => both.0.as_deref(),
+        }
+    }
+
+    fn handle(&self) -> Option<&RecallHandle> {
+        match self {
+            Self::Timer(both) => Some(&both.1),
+            _ => None,
         }
     }
 }
@@ -84,6 +99,7 @@ pub struct SendReceipt {
     pub(crate) queue_offset: i64,
     pub(crate) offset_message_id: Option<OffsetMessageId>,
     pub(crate) transaction_id: Option<GivenId>,
+    pub(crate) via: Option<Via>,
     pub(crate) latency: Duration,
     pub(crate) earlier_attempts: Vec<Attempt>,
     pub(crate) attempt: Attempt,
@@ -134,7 +150,31 @@ impl SendReceipt {
     /// message id; 4.9 gives none.
     #[must_use]
     pub fn transaction_id(&self) -> Option<&str> {
-        self.transaction_id.as_ref().map(GivenId::as_str)
+        self.transaction_id.as_ref().and_then(GivenId::id)
+    }
+
+    /// What the message can be taken back by with [`Producer::recall`](crate::Producer::recall) until its time comes.
+    /// Brokers since 5.3 give it with a timer message; whether they also take messages back is a setting of theirs.
+    #[must_use]
+    pub fn recall_handle(&self) -> Option<&RecallHandle> {
+        self.transaction_id.as_ref().and_then(GivenId::handle)
+    }
+
+    /// The part of the broker that keeps the message until it is delivered, if it is not delivered at once. Offset and
+    /// `offsetMsgId` are then of the message's place there, and the queue is the one that it will be delivered to.
+    #[must_use]
+    pub const fn via(&self) -> Option<Via> {
+        self.via
+    }
+
+    /// The receipt with its queue named as of that topic.
+    pub(crate) fn with_topic(mut self, topic: &Arc<str>) -> Self {
+        let queue = self.queue();
+        if queue.topic() != topic {
+            let (broker, id) = (Arc::clone(queue.broker_name()), queue.queue_id());
+            self.other_queue = Some(Arc::new(MessageQueue::new(Arc::clone(topic), broker, id)));
+        }
+        self
     }
 
     /// Time from the call of `send` to the receipt, waiting and failed attempts included.

@@ -84,12 +84,7 @@ impl fmt::Display for Judgement {
         writeln!(
             f,
             "{} half messages with a receipt ({} without): {} committed, {} rolled back; {} asked for, {} questions to checkers",
-            self.halves,
-            self.failures,
-            self.committed,
-            self.rolled_back,
-            self.checked,
-            self.checks
+            self.halves, self.failures, self.committed, self.rolled_back, self.checked, self.checks
         )?;
         let copies: usize = self.duplicates.values().sum();
         writeln!(f, "{} seen, {copies} of them a second time:", self.seen)?;
@@ -143,7 +138,9 @@ pub fn judge(plan: &Plan, journals: &Journals, messages: &[ReadMessage]) -> Judg
             found.complain(format!("{number} was rolled back and is seen {seen} times"));
         }
         if is_done && evidence.has_half && seen == 0 {
-            found.complain(format!("{number} was committed and is not seen: {evidence:?}"));
+            found.complain(format!(
+                "{number} was committed and is not seen: {evidence:?}"
+            ));
         }
         if seen > 1 {
             match evidence.cause() {

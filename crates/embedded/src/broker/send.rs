@@ -12,8 +12,9 @@ use rocketmq_producer_remoting::message::{OffsetMessageId, TopicError, validate_
 use rocketmq_producer_remoting::protocol::Permission;
 use rocketmq_producer_remoting::{RemotingCommand, ResponseCode};
 
+use super::later::Aside;
 use super::send_fields::{SendFields, number};
-use super::store::{Record, TopicConfig};
+use super::store::{Places, Record, TopicConfig};
 use super::stored_properties::{REGION, StoredProperties};
 use super::{Broker, FAQ, Role};
 use crate::server::{Peer, remark};
@@ -144,17 +145,13 @@ impl Broker {
             any_queue(seed, config.write_queues)
         });
         let half = is_half.then(|| records.pop()).flatten();
-        let places = match half {
-            Some(half) => self.prepare(topic, queue, peer, half),
-            None => self.store.append(topic, queue, records),
+        let (places, recall_handle) = match half {
+            Some(half) => {
+                let places = self.prepare(topic, queue, peer, half);
+                (places.map_err(|_| full())?, None)
+            }
+            None => self.store_or_put_aside(topic, queue, message_id.as_deref(), records)?,
         };
-        let places = places.map_err(|_| {
-            Refusal::Refused(
-                ResponseCode::SERVICE_NOT_AVAILABLE,
-                "service not available now. It may be caused by one of the following reasons: the broker's disk is full [CL:  1.00 CQ:  1.00 INDEX:  1.00], messages are put to the slave, message store has been shut down, etc."
-                    .to_owned(),
-            )
-        })?;
         let ids: Vec<_> = places
             .log_offsets
             .iter()
@@ -172,7 +169,40 @@ impl Broker {
         if let Some(id) = message_id {
             receipt.ext_fields.insert(1, field("transactionId", id));
         }
+        if let Some(handle) = recall_handle {
+            receipt.ext_fields.push(field("recallHandle", handle));
+        }
         Ok(receipt)
+    }
+
+    /// Stores messages where they are for, or one that is to be delivered later where it waits.
+    fn store_or_put_aside(
+        &self,
+        topic: &str,
+        queue: usize,
+        id: Option<&str>,
+        mut records: Vec<Record>,
+    ) -> Result<(Places, Option<String>), Refusal> {
+        if let (Some(id), true) = (id, records.len() == 1) {
+            if let Some(record) = records.pop() {
+                let put = self.put_aside(topic, queue, id, record).map_err(|_| {
+                    let longest = self.settings.timer_max_delay.as_millis();
+                    Refusal::Refused(
+                        ResponseCode::MESSAGE_ILLEGAL,
+                        format!(
+                            "timer message illegal, the delay time should not be bigger than the max delay {longest}ms; or if set del msg, the delay time should be bigger than the current time"
+                        ),
+                    )
+                })?;
+                match put {
+                    Aside::Full => return Err(full()),
+                    Aside::Now(record) => records.push(record),
+                    Aside::Put(put) => return Ok((put.places, put.recall_handle)),
+                }
+            }
+        }
+        let places = self.store.append(topic, queue, records);
+        Ok((places.map_err(|_| full())?, None))
     }
 
     fn single(&self, request: &Request<'_>) -> Result<(Record, String), Refusal> {
@@ -268,6 +298,14 @@ impl Broker {
         let config = TopicConfig::new(self.settings.default_topic_queue_nums, perm);
         self.store.put_topic(&AUTO_CREATE_TOPIC.into(), config);
     }
+}
+
+fn full() -> Refusal {
+    Refusal::Refused(
+        ResponseCode::SERVICE_NOT_AVAILABLE,
+        "service not available now. It may be caused by one of the following reasons: the broker's disk is full [CL:  1.00 CQ:  1.00 INDEX:  1.00], messages are put to the slave, message store has been shut down, etc."
+            .to_owned(),
+    )
 }
 
 fn check_topic_name(topic: &str) -> Result<(), Refusal> {

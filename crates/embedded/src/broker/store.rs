@@ -51,6 +51,17 @@ pub(super) struct Record {
     pub(super) log_offset: i64,
 }
 
+impl Record {
+    /// The same message with other properties.
+    pub(super) fn with_properties(&self, properties: &str) -> Self {
+        Self {
+            body: self.body.clone(),
+            properties: Box::from(properties),
+            ..*self
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Topic {
     config: RwLock<TopicConfig>,

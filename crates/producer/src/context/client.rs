@@ -109,7 +109,7 @@ impl Client {
         } = network;
         let id: Arc<str> = match &config.client_id {
             Some(given) => Arc::from(given.as_str()),
-            None => Arc::from(client_id::generate()),
+            None => Arc::from(client_id::generate(config.unit_name.as_deref())),
         };
         let (tasks, cancel) = (TaskTracker::new(), CancellationToken::new());
         // Made first: connections tell it what they meet, and routes read it.

@@ -49,6 +49,12 @@ impl SendError {
         }
     }
 
+    /// The error of a message of that topic.
+    pub(crate) fn with_topic(mut self, topic: &Arc<str>) -> Self {
+        self.inner.topic = Arc::clone(topic);
+        self
+    }
+
     /// The kind of the decisive cause; [`ErrorKind::RetryExhausted`] only when attempts ended with
     /// different kinds of failure.
     #[must_use]

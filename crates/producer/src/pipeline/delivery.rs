@@ -316,6 +316,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         // The setting is bounded to 65 535.
         let queues = i32::try_from(core.config.default_topic_queue_nums);
         header.default_topic_queue_nums = queues.unwrap_or(i32::MAX);
+        header.unit_mode = core.config.unit_name.is_some();
         // A static topic's queue bears a name of its own; the broker answers to its real one.
         header.broker_name = Some(routing.broker().name());
         // A producer sends to a queue with one group and one set of settings.

@@ -10,12 +10,13 @@ use super::parcel::{Errand, Stamp};
 use super::place::Places;
 use super::{Call, LAST_CHANCE, Pledge};
 use crate::config::Ordered;
-use crate::config::routing::remoting::message::{SystemClock, WallClock};
+use crate::config::routing::remoting::message::{SystemClock, WallClock, validate_topic_for_send};
 use crate::config::routing::{Broker, Occupancy, Routing};
 use crate::core::Core;
 use crate::deadline::Cut;
 use crate::error::{FullBound, SendError, SendFailure};
 use crate::gate::Refusal;
+use crate::kind;
 use crate::lanes::{Barred, Lane, Turn};
 use crate::ledger::Visit;
 use crate::lifecycle::State;
@@ -122,6 +123,15 @@ impl<'a> Call<'a> {
         let state = core.state.get();
         if state != State::Running {
             return Err(SendFailure::State(state));
+        }
+        if self.message.is_timed() {
+            kind::check_timing(self.message, config, SystemClock.epoch_millis())
+                .map_err(SendFailure::Message)?;
+        }
+        if core.namespace.is_some() {
+            // The namespace may have made it too long.
+            validate_topic_for_send(self.message.topic())
+                .map_err(|error| SendFailure::Message(error.into()))?;
         }
         let max_body = core.compression.limit(self.message.body().len());
         self.message

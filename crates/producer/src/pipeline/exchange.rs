@@ -71,13 +71,21 @@ impl Stored {
     fn read(response: &Response, connection: &Connection) -> Result<Self, SendFailure> {
         let code = receipt_code(response)?;
         let answer = read(connection, response)?;
+        // As with the id: one of another form is of no use, and no reason to doubt the receipt.
+        let recall_handle = answer.recall_handle.and_then(|it| it.parse().ok());
         Ok(Self {
             status: SendStatus::of(code),
             queue_id: answer.queue_id,
             queue_offset: answer.queue_offset,
             // A proxy may give an id of another form; the receipt is good without it.
             offset_message_id: answer.msg_id.as_deref().and_then(|id| id.parse().ok()),
-            transaction_id: answer.transaction_id.as_deref().map(GivenId::of),
+            transaction_id: match recall_handle {
+                Some(handle) => Some(GivenId::with_handle(
+                    answer.transaction_id.as_deref(),
+                    handle,
+                )),
+                None => answer.transaction_id.as_deref().map(GivenId::of),
+            },
         })
     }
 }

@@ -78,6 +78,9 @@ impl Core {
         messages: &[Message],
         options: &SendOptions,
     ) -> Result<Vec<SendReceipt>, BatchError> {
+        if let Some(namespace) = self.namespace_for(options) {
+            return self.send_batch_in(namespace, messages, options).await;
+        }
         if self.is_watched() {
             return Box::pin(self.send_batch_watched(messages, options)).await;
         }

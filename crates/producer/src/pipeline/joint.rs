@@ -191,6 +191,8 @@ impl StoredJointly {
             queue_offset: answer.queue_offset.saturating_add(offset),
             offset_message_id: answer.offset_message_ids.get(index).copied(),
             transaction_id: answer.transaction_id.clone(),
+            // Messages of these kinds travel by themselves.
+            via: None,
             latency: self.ended.saturating_duration_since(began),
             earlier_attempts: self.earlier_attempts.clone(),
             attempt: self.attempt.clone(),

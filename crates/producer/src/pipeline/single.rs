@@ -1,5 +1,6 @@
 //! A message by itself, with or without an answer: from admission to its outcome.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use super::exchange::{Exchange, OneWay, Stored, TwoWay};
 use super::gather::Gathered;
 use super::parcel::Stamp;
 use crate::config::routing::remoting::Message;
-use crate::config::routing::remoting::message::MessageId;
+use crate::config::routing::remoting::message::{MessageId, Namespace};
 use crate::core::Core;
 use crate::error::SendError;
 use crate::hooks::SendOutcome;
@@ -34,6 +35,9 @@ pub(super) trait Single: Exchange {
 
     fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<Self::Answer>) -> Self::Proof;
 
+    /// The proof with its queue named as of that topic.
+    fn with_topic(proof: Self::Proof, topic: &Arc<str>) -> Self::Proof;
+
     /// The outcome, as hooks are told it.
     fn outcome(result: &Result<Self::Proof, SendError>) -> SendOutcome<'_>;
 }
@@ -51,6 +55,10 @@ impl Single for TwoWay {
 
     fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<Stored>) -> SendReceipt {
         call.receipt(stamp, delivered)
+    }
+
+    fn with_topic(receipt: SendReceipt, topic: &Arc<str>) -> SendReceipt {
+        receipt.with_topic(topic)
     }
 
     fn outcome(result: &Result<SendReceipt, SendError>) -> SendOutcome<'_> {
@@ -76,6 +84,10 @@ impl Single for OneWay {
         call.written(stamp, &delivered)
     }
 
+    fn with_topic(id: MessageId, _: &Arc<str>) -> MessageId {
+        id
+    }
+
     fn outcome(result: &Result<MessageId, SendError>) -> SendOutcome<'_> {
         match result {
             Ok(id) => SendOutcome::Written(id),
@@ -83,6 +95,9 @@ impl Single for OneWay {
         }
     }
 }
+
+/// A future of its own, so that it may hold one like that which holds it.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// How a message comes in.
 #[derive(Clone, Copy)]
@@ -119,6 +134,11 @@ impl Core {
         options: &SendOptions,
         entrance: &Entrance,
     ) -> Result<X::Proof, SendError> {
+        if let Some(namespace) = self.namespace_for(options) {
+            return self
+                .send_in::<X>(namespace, message, options, entrance)
+                .await;
+        }
         let began = entrance.began.unwrap_or_else(Instant::now);
         let call = Call::new(self, message, options, began);
         if entrance.is_front && self.is_watched() {
@@ -157,5 +177,24 @@ impl Core {
             Err(error) => Outcome::Failed(error.delivery()),
         });
         outcome
+    }
+
+    /// Sends a message to the topic of its name in the namespace. Boxed, as all that is rare on the way of a send.
+    fn send_in<'a, X: Single>(
+        self: &'a Arc<Self>,
+        namespace: &'a Namespace,
+        message: &'a Message,
+        options: &'a SendOptions,
+        entrance: &'a Entrance,
+    ) -> Boxed<'a, Result<X::Proof, SendError>> {
+        Box::pin(async move {
+            let wrapped = message.in_namespace(namespace);
+            let options = options.in_namespace(namespace);
+            let topic = message.topic_shared();
+            match self.send_single::<X>(&wrapped, &options, entrance).await {
+                Ok(proof) => Ok(X::with_topic(proof, topic)),
+                Err(error) => Err(error.with_topic(topic)),
+            }
+        })
     }
 }

@@ -28,6 +28,7 @@ mod health;
 mod heartbeats;
 mod hedge;
 mod hooks;
+mod kinds;
 mod lifecycle;
 mod name_servers;
 mod oneway;
