@@ -5,13 +5,19 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use rocketmq_producer::config::ByteSize;
 
+use crate::doctor::DoctorArgs;
+use crate::message::MessageArgs;
 use crate::settings::SettingsArgs;
+use crate::topic::TopicArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   rocketmq-producer serve --port 9876 --topic orders:4
   echo paid | rocketmq-producer send --namesrv 127.0.0.1:9876 --topic orders
   rocketmq-producer send --topic orders --format jsonl --file orders.jsonl --ledger sent.jsonl
+  rocketmq-producer doctor --namesrv 127.0.0.1:9876 --topic orders
+  rocketmq-producer topic create orders --queues 4 --namesrv 127.0.0.1:9876
+  rocketmq-producer message find --topic orders --key 17
   rocketmq-producer route orders --namesrv 127.0.0.1:9876
   rocketmq-producer bench --namesrv 127.0.0.1:9876 --concurrency 256 --plot latency.svg
   rocketmq-producer demo
@@ -19,7 +25,8 @@ Examples:
 Exit status:
   0  everything was acknowledged
   1  something was not, or could not be done
-  2  usage, configuration or input was wrong (valid messages are sent all the same)";
+  2  usage, configuration or input was wrong (valid messages are sent all the same)
+  3  and above: what `doctor` has found, see its help";
 
 const SEND_NOTES: &str = "\
 Fields of a JSON line, of which the body must be there:
@@ -49,6 +56,12 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Measure throughput, latency and CPU cost of sending.
     Bench(BenchArgs),
+    /// Find out why a message cannot be sent, and what to do.
+    Doctor(DoctorArgs),
+    /// Look up messages that brokers have stored.
+    Message(MessageArgs),
+    /// Create topics, list them, show the offsets of their queues.
+    Topic(TopicArgs),
     /// Show a topic's brokers and queues, and which can be sent to.
     Route(RouteArgs),
     /// Run a name server and brokers in this process, for trying out and for tests.

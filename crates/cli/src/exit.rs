@@ -12,6 +12,8 @@ pub(crate) enum Exit {
     /// 2: usage, configuration or input was wrong. It wins over 1, because it is the caller's to
     /// correct.
     BadInput,
+    /// 3 and above: the doctor's diagnosis, by the step that is wrong.
+    Diagnosed(u8),
 }
 
 impl Exit {
@@ -31,6 +33,7 @@ impl Exit {
             Self::Success => 0,
             Self::Failed => 1,
             Self::BadInput => 2,
+            Self::Diagnosed(status) => status,
         }
     }
 }

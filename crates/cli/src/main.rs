@@ -6,12 +6,14 @@ mod clock;
 mod config;
 mod console;
 mod demo;
+mod doctor;
 mod exit;
 mod failure;
 mod input;
 mod interrupt;
 mod latency;
 mod ledger;
+mod message;
 mod pace;
 mod process;
 mod route;
@@ -19,6 +21,8 @@ mod send;
 mod serve;
 mod settings;
 mod table;
+mod time;
+mod topic;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -34,7 +38,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let began = Instant::now();
     let cli = Cli::parse();
-    log_to_stderr(cli.verbose);
+    log_to_stderr(cli.verbose, matches!(cli.command, Command::Doctor(_)));
     let exit = run(cli.command, began).unwrap_or_else(|failure| {
         console::complain(&failure.to_string());
         failure.exit()
@@ -55,6 +59,9 @@ fn run(command: Command, began: Instant) -> Result<Exit, Failure> {
             Command::Serve(args) => serve::run(&args).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Config(args) => config::run(&args),
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Message(args) => message::run(args).await,
+            Command::Topic(args) => topic::run(args).await,
         }
     });
     // Everything of ours has ended by now; what may be left is a read of standard input, which
@@ -64,8 +71,10 @@ fn run(command: Command, began: Instant) -> Result<Exit, Failure> {
 }
 
 /// `RUST_LOG` decides if it is set, else the number of `-v`.
-fn log_to_stderr(verbose: u8) {
+fn log_to_stderr(verbose: u8, is_doctor: bool) {
     let level = match verbose {
+        // The doctor says itself what is wrong.
+        0 if is_doctor => "off",
         0 => "warn",
         1 => "info",
         2 => "debug",

@@ -10,8 +10,10 @@
 mod bench;
 mod config;
 mod demo;
+mod doctor;
 mod harness;
 mod interrupt;
 mod route;
 mod send;
 mod serve;
+mod topic;
