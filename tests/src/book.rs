@@ -15,11 +15,13 @@ macro_rules! chapters {
 }
 
 chapters! {
+    admin: "admin.md",
     batching: "batching.md",
     benchmarks: "benchmarks.md",
     configuration: "configuration.md",
     defaults: "defaults.md",
     discovery: "discovery.md",
+    doctor: "doctor.md",
     faults: "faults.md",
     from_java: "from-java.md",
     from_pyrocketmq: "from-pyrocketmq.md",

@@ -12,6 +12,7 @@ use xtask::apache::{Cluster, ClusterSpec, ReadOptions, Reader, Version, ask, req
 use xtask::wait;
 
 use crate::clusters::{block_on, end, on_4_9_7, on_5_5_0};
+use crate::doctor::Diagnosis;
 
 /// `UPDATE_AND_CREATE_TOPIC`, `AUTH_CREATE_USER` and `AUTH_CREATE_ACL`, sent to a broker.
 const CREATE_TOPIC: i32 = 17;
@@ -175,6 +176,8 @@ async fn promises(cluster: &Cluster, admin: &Reader, refusal: ResponseCode) -> R
     assert_final(&error.err().context("unsigned")?, refusal, "unsigned");
     end(&producer).await?;
 
+    diagnose(cluster)?;
+
     // Wrong ones are put right while the producer runs, and its connection stays.
     let [wrong, right] = [("publisher", "not the secret"), PUBLISHER]
         .map(|(access_key, secret)| Credentials::new(access_key, secret));
@@ -202,6 +205,20 @@ async fn promises(cluster: &Cluster, admin: &Reader, refusal: ResponseCode) -> R
     let stored = admin.read_topic_with(&cluster.name_server_addr(), TOPIC, &options)?;
     oracle.judge(&stored).exactly_once()?;
     Ok(())
+}
+
+/// The command names what is wrong with the credentials.
+fn diagnose(cluster: &Cluster) -> Result<()> {
+    let with = |(access_key, secret_key): (&str, &str)| {
+        let settings = format!("access_key = \"{access_key}\"\nsecret_key = \"{secret_key}\"");
+        Diagnosis::of(&cluster.name_server_addr(), TOPIC, &settings)
+    };
+    with(PUBLISHER)?.finds_nothing()?;
+    with(STRANGER)?.says(11, "no_right_to_publish")?;
+    with(("nobody", PUBLISHER.1))?.says(7, "credentials_refused")?;
+    with((PUBLISHER.0, "not the secret"))?.says(7, "credentials_refused")?;
+    let none = Diagnosis::of(&cluster.name_server_addr(), TOPIC, "")?;
+    none.says(7, "credentials_refused")
 }
 
 /// A refusal that was not repeated, whose advice names the credentials.

@@ -16,6 +16,7 @@ mod batches;
 mod bodies;
 mod clusters;
 mod compression;
+mod doctor;
 mod errors;
 mod faults;
 mod java_client;

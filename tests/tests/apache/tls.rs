@@ -12,6 +12,7 @@ use xtask::apache::{Cluster, ReadOptions, Reader, ServerTls, require};
 use xtask::wait;
 
 use crate::clusters::{block_on, end, on_5_5_0};
+use crate::doctor::Diagnosis;
 
 /// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
 const CREATE_TOPIC: i32 = 17;
@@ -145,6 +146,12 @@ async fn promises(cluster: &Cluster, reader: &Reader, ours: &Files, strange: &Fi
     });
     refused(wrong, "is not for mq.internal", "tls_server_name").await?;
     refused(builder(cluster, BUDGET), "", "setting tls").await?;
+
+    let name_servers = cluster.name_server_addr();
+    let on = |ca: &str| format!("tls = true\ntls_ca = \"{ca}\"");
+    Diagnosis::of(&name_servers, TOPIC, &on(ca))?.finds_nothing()?;
+    Diagnosis::of(&name_servers, TOPIC, &on(strange))?.says(5, "tls_failed")?;
+    Diagnosis::of(&name_servers, TOPIC, "")?.says(5, "tls_required")?;
 
     let options = ReadOptions::new().at_least(count + 2).wait(SOON);
     let stored = reader.read_topic_with(&cluster.name_server_addr(), TOPIC, &options)?;
