@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use rocketmq_producer::LocalTransactionState;
 use rocketmq_producer::config::ByteSize;
 use rocketmq_producer::remoting::message::{Message, MessageError};
 use serde_json::Value;
@@ -33,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) key: Option<String>,
     /// Its sharding key.
     pub(crate) shard: Option<String>,
+    /// How it ends, if it is a transaction.
+    pub(crate) transaction: Option<LocalTransactionState>,
     /// Its body as given.
     pub(crate) body: Bytes,
     /// The message, or the rule that it breaks.
@@ -196,6 +199,7 @@ fn plain(line: u64, topic: Arc<str>, text: &str) -> Entry {
         id: Value::Null,
         key: None,
         shard: None,
+        transaction: None,
         message: Message::new(topic, body.clone()),
         body,
     }

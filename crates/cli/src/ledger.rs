@@ -57,6 +57,9 @@ pub(crate) struct LedgerLine<'a> {
     /// The id given by the producer, `UNIQ_KEY`.
     msg_id: Option<String>,
     offset_msg_id: Option<String>,
+    /// The part of the broker where the acknowledged place is, if consumers find the message elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    via: Option<&'static str>,
     /// Of the body as given.
     sha256: String,
     len: usize,
@@ -93,6 +96,7 @@ impl<'a> LedgerLine<'a> {
             offset: None,
             msg_id: None,
             offset_msg_id: None,
+            via: None,
             sha256: sha256(&entry.body),
             len: entry.body.len(),
             t0: time,
@@ -124,6 +128,7 @@ impl<'a> LedgerLine<'a> {
                 offset: Some(receipt.queue_offset()),
                 msg_id: Some(receipt.message_id().to_string()),
                 offset_msg_id: receipt.offset_message_id().map(ToString::to_string),
+                via: entry.transaction.map(|_| "half"),
                 attempts: receipt
                     .attempts()
                     .map(|a| AttemptLine::new(a, t0))
@@ -217,6 +222,7 @@ mod tests {
             id: Value::from("a"),
             key: Some("k".into()),
             shard: Some("s".into()),
+            transaction: None,
             body: Bytes::from_static(b"abc"),
             message: rocketmq_producer::remoting::message::Message::new("t", "abc"),
         }

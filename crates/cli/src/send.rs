@@ -5,11 +5,16 @@ mod lanes;
 mod tally;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rocketmq_producer::config::ProducerConfig;
 use rocketmq_producer::remoting::message::validate_topic_for_send;
-use rocketmq_producer::{Producer, StartError};
+use rocketmq_producer::{
+    CheckedMessage, LocalTransactionState, Producer, StartError, TransactionChecker,
+    TransactionalProducer,
+};
 
 use crate::args::SendArgs;
 use crate::console::{Progress, say};
@@ -28,7 +33,15 @@ pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
     let ledger = open_ledger(args.ledger.as_deref())?;
     let max_message_size = config.max_message_size;
     let interrupt = watch_interrupts()?;
-    let producer = start(config, args.concurrency).await?;
+    // Lines of text cannot say that they are transactions.
+    let transactions = match args.format {
+        Format::Jsonl => Some(start_transactional(config.clone(), args.concurrency).await?),
+        _ => None,
+    };
+    let producer = match &transactions {
+        Some(transactional) => transactional.producer().clone(),
+        None => start(config, args.concurrency).await?,
+    };
     let items = input::read(
         args.file.as_deref(),
         args.format,
@@ -43,6 +56,9 @@ pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
     };
     let progress = Progress::new(args.count);
     let mut dispatcher = Dispatcher::new(producer.clone(), &plan, ledger, progress);
+    if let Some(transactional) = transactions {
+        dispatcher = dispatcher.with_transactions(transactional);
+    }
     let outcome = dispatcher.run(items, interrupt, |_| {}).await;
     producer.shutdown(GOODBYE).await;
     let tally = outcome?;
@@ -60,6 +76,27 @@ pub(crate) async fn start(
 ) -> Result<Producer, StartError> {
     config.async_send_semaphore = config.async_send_semaphore.max(concurrency);
     Producer::from_config(config).start().await
+}
+
+/// The same for messages that may be transactions.
+async fn start_transactional(
+    mut config: ProducerConfig,
+    concurrency: u32,
+) -> Result<TransactionalProducer, StartError> {
+    config.async_send_semaphore = config.async_send_semaphore.max(concurrency);
+    config.transaction_max_open = config.transaction_max_open.max(concurrency);
+    let producer = Producer::from_config(config);
+    producer.start_transactional(Arc::new(NoTrace)).await
+}
+
+/// Of a line of an earlier run nothing is left that tells how it was to end.
+struct NoTrace;
+
+#[async_trait]
+impl TransactionChecker for NoTrace {
+    async fn check(&self, _: &CheckedMessage) -> LocalTransactionState {
+        LocalTransactionState::Unknown
+    }
 }
 
 pub(crate) fn check_topic(topic: &str) -> Result<(), Failure> {

@@ -29,4 +29,5 @@ mod properties;
 mod routing;
 mod sends;
 mod tls;
+mod transactions;
 mod unique_key;

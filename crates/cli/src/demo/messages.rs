@@ -41,6 +41,7 @@ fn entry(topic: &Arc<str>, seq: u64) -> Entry {
         id: format!("demo-{seq}").into(),
         key: key(seq),
         shard: customer(seq),
+        transaction: None,
         body: body(seq),
         message: message(topic, seq),
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use rocketmq_producer::LocalTransactionState;
 use rocketmq_producer::remoting::message::{Message, MessageError};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -51,6 +52,26 @@ struct Record {
     sharding_key: Option<String>,
     #[serde(default)]
     properties: Option<Pairs>,
+    transaction: Option<End>,
+}
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum End {
+    Commit,
+    Rollback,
+    Unknown,
+}
+
+impl From<End> for LocalTransactionState {
+    fn from(end: End) -> Self {
+        match end {
+            End::Commit => Self::Commit,
+            End::Rollback => Self::Rollback,
+            End::Unknown => Self::Unknown,
+        }
+    }
 }
 
 /// Names and values in the order given, no name twice.
@@ -109,6 +130,7 @@ pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, Jso
         line,
         message: message(topic, body.clone(), &record),
         key: record.keys.into_iter().flatten().next(),
+        transaction: record.transaction.map(Into::into),
         shard: record.sharding_key,
         id: record.id,
         body,
@@ -156,6 +178,14 @@ mod tests {
         assert_eq!(message.sharding_key(), Some("s"));
         assert_eq!(message.property("p"), Some("1"));
         assert_eq!(message.property("q"), Some("2"));
+    }
+
+    #[test]
+    fn a_transaction_ends_as_the_line_says() {
+        let entry = read(r#"{"body":"x","transaction":"rollback"}"#).unwrap();
+        assert_eq!(entry.transaction, Some(LocalTransactionState::Rollback));
+        let error = read(r#"{"body":"x","transaction":"maybe"}"#).unwrap_err();
+        assert!(error.contains("`commit`, `rollback`, `unknown`"), "{error}");
     }
 
     #[test]

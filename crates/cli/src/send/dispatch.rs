@@ -2,8 +2,12 @@
 //! at a rate if asked for, each outcome in the ledger before it counts.
 
 use std::io;
+use std::time::Duration;
 
-use rocketmq_producer::{ErrorKind, Message, Producer, SendError, SendReceipt};
+use rocketmq_producer::{
+    ErrorKind, LocalTransactionState, Message, Producer, SendError, SendReceipt, TransactionError,
+    TransactionalProducer,
+};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -23,6 +27,8 @@ use crate::pace::Pace;
 const MOST_AT_ONCE: usize = 256;
 /// Messages that may wait behind another one of their key, per send under way.
 const WAITING_PER_SEND: usize = 4;
+/// Before a transaction for which there was no place is tried again.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Failures shown in full; of the rest only the number.
 const SHOWN: u64 = 5;
 
@@ -64,6 +70,8 @@ struct Job {
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     producer: Producer,
+    /// For messages that say how their transaction ends.
+    transactions: Option<TransactionalProducer>,
     concurrency: usize,
     count: u64,
     ordered: bool,
@@ -88,6 +96,7 @@ impl Dispatcher {
     ) -> Self {
         Self {
             producer,
+            transactions: None,
             concurrency: plan.concurrency as usize,
             count: plan.count.unwrap_or(u64::MAX),
             ordered: plan.ordered,
@@ -101,6 +110,12 @@ impl Dispatcher {
             failures: 0,
             fatal: None,
         }
+    }
+
+    /// Lets messages be transactions.
+    pub(crate) fn with_transactions(mut self, producer: TransactionalProducer) -> Self {
+        self.transactions = Some(producer);
+        self
     }
 
     /// Sends every item until they end, an interrupt comes, or the ledger can't be written; what is
@@ -212,6 +227,7 @@ impl Dispatcher {
 
     fn begin(&mut self, job: Job, lane: Option<String>) {
         let producer = self.producer.clone();
+        let transactions = self.transactions.clone();
         let clock = self.clock;
         let has_ledger = self.ledger.is_some();
         self.tasks.spawn(async move {
@@ -221,7 +237,10 @@ impl Dispatcher {
                 seq,
             } = job;
             let t0 = Instant::now();
-            let result = producer.send(message).await;
+            let result = match (entry.transaction, transactions) {
+                (Some(state), Some(producer)) => transaction(&producer, message, state).await,
+                _ => producer.send(message).await,
+            };
             let times = (clock.millis(t0), clock.millis(Instant::now()));
             let record = if has_ledger {
                 LedgerLine::sent(&entry, seq, times, &result).to_bytes()
@@ -331,6 +350,27 @@ impl Dispatcher {
         if self.failures <= SHOWN {
             self.progress
                 .complain(&format!("line {line}: {}", explain(error)));
+        }
+    }
+}
+
+/// A transaction whose local step says `state`; its outcome is that of the half message.
+async fn transaction(
+    producer: &TransactionalProducer,
+    message: Message,
+    state: LocalTransactionState,
+) -> Result<SendReceipt, SendError> {
+    loop {
+        let step = producer.send_transaction(message.clone(), |_| async move { state });
+        match step.await {
+            Ok(receipt) => return Ok(receipt.half().clone()),
+            Err(TransactionError::Half(error)) => return Err(error),
+            Err(
+                TransactionError::WeakHalf { half, .. }
+                | TransactionError::LocalPanicked { half, .. },
+            ) => return Ok(*half),
+            // As many are open as allowed.
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
 }

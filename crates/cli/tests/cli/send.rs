@@ -105,6 +105,32 @@ fn a_bad_line_is_named_the_others_are_sent_and_the_status_says_so() {
 }
 
 #[test]
+fn lines_may_be_transactions_that_end_as_they_say() {
+    let cluster = Cluster::with_orders();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger");
+    let input: String = ["commit", "rollback", "unknown"]
+        .map(|end| format!("{}\n", json!({"id": end, "body": end, "transaction": end})))
+        .concat();
+    let flags = ["--format", "jsonl", "--ledger", path.to_str().unwrap()];
+    let ended = run_with(&mut cluster.send(&flags), input.as_bytes());
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let seen = cluster.inner.messages("orders");
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].body, "commit");
+    assert_eq!(cluster.inner.open_transactions(), 1, "the unknown one");
+    let halves = cluster.inner.messages("RMQ_SYS_TRANS_HALF_TOPIC");
+    let lines = ledger(&path);
+    assert_eq!((lines.len(), halves.len()), (3, 3));
+    for line in &lines {
+        assert_eq!(line["via"], "half");
+        let id = &line["offsetMsgId"];
+        let mut ids = halves.iter().map(|half| half.offset_message_id.to_string());
+        assert!(ids.any(|half| *id == half), "{line}");
+    }
+}
+
+#[test]
 fn the_ledger_says_where_each_message_is() {
     let cluster = Cluster::with_orders();
     let folder = tempfile::tempdir().unwrap();
