@@ -16,7 +16,7 @@ use rocketmq_producer::{
     TransactionalProducer,
 };
 
-use crate::args::SendArgs;
+use crate::args::{Format, SendArgs};
 use crate::console::{Progress, say};
 use crate::exit::Exit;
 use crate::failure::Failure;
