@@ -72,7 +72,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 23] = [
+pub static TARGETS: [Target; 24] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -170,6 +170,13 @@ pub static TARGETS: [Target; 23] = [
         seeds: stored::question_seeds,
         tokens: stored::TOKENS,
         check: stored::question,
+    },
+    Target {
+        name: "pushed_reply",
+        about: "replies that brokers push: read in no more memory than their bytes and the limit",
+        seeds: stored::reply_seeds,
+        tokens: stored::TOKENS,
+        check: stored::reply,
     },
     Target {
         name: "properties",

@@ -100,7 +100,7 @@ impl Broker {
         }
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         epoch_millis(&*self.clock).saturating_add(self.settings.clock_offset)
     }
 }

@@ -1,6 +1,7 @@
 //! [`EmbeddedCluster`]: the name servers and brokers, and what can be done to them and seen.
 
 mod name_servers;
+mod replies;
 mod transactions;
 
 use std::collections::BTreeMap;

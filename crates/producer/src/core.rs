@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,6 +74,8 @@ pub(crate) struct Core {
     /// Of a transactional producer.
     pub(crate) transactions: OnceLock<Arc<Transactions>>,
     preheat: Preheat,
+    /// Places of requests that wait for replies.
+    pub(crate) requests: Semaphore,
     /// Tasks of sends.
     pub(crate) tasks: TaskTracker,
     /// What keeps the client for this producer until it ends.
@@ -142,6 +144,7 @@ impl Core {
             gatherer: Gatherer::of(&config),
             transactions: OnceLock::new(),
             preheat,
+            requests: Semaphore::new(limit.min(Semaphore::MAX_PERMITS)),
             tasks: TaskTracker::new(),
             cancel,
             seat,
@@ -324,6 +327,7 @@ impl Core {
         let outcomes = self.ledger.ended();
         let not_sent = outcomes.not_sent + self.refusals.load(Relaxed);
         let (lanes, stopped_lanes) = self.lanes.counts();
+        let replies = self.client.requests.replies().counts();
         let (heartbeats_succeeded, heartbeats_failed) = self.client.heartbeats.counts();
         ProducerStats {
             state: self.state.get(),
@@ -345,6 +349,9 @@ impl Core {
             lanes,
             stopped_lanes,
             cached_topics: self.router.mapping().cache_stats().topics,
+            replies: replies.received,
+            late_replies: replies.late,
+            unknown_replies: replies.unknown,
             heartbeats_succeeded,
             heartbeats_failed,
             brokers: self.client.brokers.stats(),

@@ -135,6 +135,11 @@ impl Heartbeats {
         }
     }
 
+    /// Whether replies of brokers are waited for.
+    pub(crate) fn takes_replies(&self) -> bool {
+        self.requests.replies().are_used()
+    }
+
     /// Heartbeats that succeeded and failed so far.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let Counts { succeeded, failed } = &*self.counts;

@@ -29,7 +29,9 @@ use crate::options::SendOptions;
 use crate::preheat::PreheatReport;
 use crate::recall::RecallError;
 use crate::receipt::SendReceipt;
+use crate::reply::Reply;
 use crate::report::{FlushReport, ShutdownReport};
+use crate::request::RequestError;
 use crate::stats::ProducerStats;
 use crate::stream::{SendAll, SendSink};
 
@@ -260,6 +262,44 @@ impl Producer {
     /// A sink that sends what is fed into it, at most `concurrency` (at least 1) messages at a time.
     pub fn sink(&self, concurrency: usize) -> SendSink {
         SendSink::new(self.clone(), concurrency)
+    }
+
+    /// Sends a message and waits until its consumer replies, `timeout` at most for both. Any number of requests may wait
+    /// at the same time, up to the setting `async_send_semaphore`.
+    ///
+    /// The consumer must be one that replies (Java: `MessageUtil.createReplyMessage`). Replies that nobody waits for any
+    /// more are counted ([`ProducerStats::late_replies`]). A request that is sent again, because its outcome was
+    /// unknown, may be replied to twice; the first reply counts.
+    ///
+    /// # Errors
+    /// A [`RequestError`] that tells whether the request was stored.
+    ///
+    /// # Cancel safety
+    /// As [`send`](Self::send); the reply to a request that was dropped is counted as late.
+    pub async fn request(
+        &self,
+        message: Message,
+        timeout: Duration,
+    ) -> Result<Reply, RequestError> {
+        self.request_with(message, timeout, SendOptions::default())
+            .await
+    }
+
+    /// As [`request`](Self::request), with options of its own; a timeout among them does not count.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// As [`request`](Self::request).
+    pub async fn request_with(
+        &self,
+        message: Message,
+        timeout: Duration,
+        options: SendOptions,
+    ) -> Result<Reply, RequestError> {
+        // Rare beside sends, and kept for long.
+        Box::pin(self.core.request(message, timeout, options)).await
     }
 
     /// Sends a message without asking for an answer; done when its last byte was handed to the

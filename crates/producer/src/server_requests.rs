@@ -7,13 +7,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::config::MAX_BODY;
 use crate::config::routing::remoting::message::MessageExt;
+use crate::config::routing::remoting::protocol::read_pushed_reply;
 use crate::config::routing::remoting::{
-    Connection, ConnectionHandler, NoConsumer, RemotingCommand, RequestCode,
+    Connection, ConnectionHandler, NoConsumer, RemotingCommand, RequestCode, ResponseCode,
 };
+use crate::reply::Replies;
 
 /// The property that names the producer group of a half message (Java: `MessageConst.PROPERTY_PRODUCER_GROUP`).
 const GROUP: &str = "PGROUP";
@@ -30,6 +32,7 @@ pub(crate) trait TransactionDesk: Send + Sync {
 #[derive(Default)]
 pub(crate) struct ServerRequests {
     desks: RwLock<HashMap<Arc<str>, Arc<dyn TransactionDesk>>>,
+    replies: Replies,
 }
 
 impl fmt::Debug for ServerRequests {
@@ -67,7 +70,29 @@ impl ServerRequests {
                 }
                 None
             }
+            RequestCode::PUSH_REPLY_MESSAGE_TO_CLIENT => Some(self.take_reply(connection, request)),
             _ => NoConsumer.handle_request(connection, request),
+        }
+    }
+
+    /// The requests that wait for replies.
+    pub(crate) const fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
+    /// Takes a reply. That nobody waits for it any more is no fault of the broker's.
+    fn take_reply(&self, connection: &Connection, request: &RemotingCommand) -> RemotingCommand {
+        let answer = |code, remark| RemotingCommand::response(code, request.opaque, remark);
+        match read_pushed_reply(request, MAX_BODY) {
+            Ok(reply) => {
+                self.replies.deliver(reply);
+                answer(ResponseCode::SUCCESS, None)
+            }
+            Err(error) => {
+                warn!(broker = connection.peer(), %error, "reply cannot be read");
+                let remark = Some("process reply message fail".to_owned());
+                answer(ResponseCode::SYSTEM_ERROR, remark)
+            }
         }
     }
 

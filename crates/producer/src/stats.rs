@@ -46,6 +46,13 @@ pub struct ProducerStats {
     pub lanes: usize,
     /// Lanes that were stopped by a message whose outcome is unknown.
     pub stopped_lanes: usize,
+    /// Replies that reached their requests. These and all that follows are of the whole client context, if producers
+    /// share one.
+    pub replies: u64,
+    /// Replies that came after their request had ended, or once more.
+    pub late_replies: u64,
+    /// Replies that name no request of this process.
+    pub unknown_replies: u64,
     /// Topics whose route is cached.
     pub cached_topics: usize,
     /// Heartbeats that brokers answered with success.

@@ -84,6 +84,10 @@ codes! {
         SEND_MESSAGE_V2 = 310,
         /// Send a batch.
         SEND_BATCH_MESSAGE = 320,
+        /// Send a reply, long field names.
+        SEND_REPLY_MESSAGE = 324,
+        /// Send a reply, one-letter field names.
+        SEND_REPLY_MESSAGE_V2 = 325,
         /// Broker hands a reply to the requester.
         PUSH_REPLY_MESSAGE_TO_CLIENT = 326,
         /// Settings of a topic on a broker; 5.x only.

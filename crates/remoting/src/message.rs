@@ -10,6 +10,7 @@ pub mod namespace;
 pub mod properties;
 pub mod property;
 pub mod recall_handle;
+mod request;
 mod stored;
 pub mod timing;
 pub mod topic;

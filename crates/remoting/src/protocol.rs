@@ -14,6 +14,7 @@ mod object_keys;
 pub mod offset_query;
 pub mod prepared;
 pub mod producer_connections;
+pub mod push_reply;
 pub mod query_message;
 pub mod recall;
 pub mod route;
@@ -37,6 +38,7 @@ pub use prepared::PreparedSend;
 pub use producer_connections::{
     ClientConnection, GetProducerConnectionListRequestHeader, ProducerConnections,
 };
+pub use push_reply::{PushedReplyError, read_pushed_reply};
 pub use query_message::{QueryMessageRequestHeader, ViewMessageRequestHeader};
 pub use recall::{RecallMessageRequestHeader, RecallMessageResponseHeader};
 pub use route::{

@@ -2,7 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use rocketmq_producer::remoting::message::{MessageExt, StoredMessageError};
-use rocketmq_producer::remoting::protocol::{CheckTransactionStateRequestHeader, TransactionEnd};
+use rocketmq_producer::remoting::protocol::{
+    CheckTransactionStateRequestHeader, TransactionEnd, read_pushed_reply,
+};
 use rocketmq_producer::remoting::{ByteSize, MAX_FRAME_LENGTH, RemotingCommand, decode_frame};
 
 use super::Verdict;
@@ -79,5 +81,24 @@ pub(super) fn question(frame: &[u8]) -> Verdict {
     assert_eq!(answer.commit_log_offset, header.commit_log_offset);
     assert_eq!(answer.topic, header.topic.unwrap_or_default());
     assert!(answer.from_transaction_check);
+    Verdict::Accepted
+}
+
+pub(super) fn reply_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
+    let pushed = |frame: &&Vec<u8>| command(frame).is_some_and(|command| command.code == 326);
+    corpus.frames.iter().filter(pushed).cloned().collect()
+}
+
+/// A reply is read in no more memory than its bytes and the limit, and twice alike.
+pub(super) fn reply(frame: &[u8]) -> Verdict {
+    let Some(command) = command(frame) else {
+        return Verdict::Refused;
+    };
+    let Ok(reply) = read_pushed_reply(&command, LIMIT) else {
+        return Verdict::Refused;
+    };
+    assert!(reply.body.len() <= frame.len().max(LIMIT.as_usize()));
+    let again = read_pushed_reply(&command, LIMIT).expect("it was read");
+    assert_eq!(reply, again);
     Verdict::Accepted
 }

@@ -70,6 +70,7 @@ survive! {
     compressed_bodies_survive_any_bytes: decompress,
     stored_messages_survive_any_bytes: stored_message,
     questions_for_transactions_survive_any_bytes: check_transaction,
+    pushed_replies_survive_any_bytes: pushed_reply,
     property_strings_survive_any_text: properties,
     offset_ids_survive_any_text: offset_id,
     recall_handles_survive_any_text: recall_handle,

@@ -33,6 +33,9 @@ type ByGroup = BTreeMap<String, BTreeMap<u64, (ProducerConnection, Peer)>>;
 #[derive(Debug, Default)]
 pub(crate) struct Producers {
     by_group: Mutex<ByGroup>,
+    /// Where replies to a client go. As a real broker has it: noted when one of the client's groups is new on a
+    /// connection, forgotten when one of them leaves.
+    by_client: Mutex<BTreeMap<String, Peer>>,
 }
 
 impl Producers {
@@ -55,7 +58,19 @@ impl Producers {
         Some(peer.clone())
     }
 
+    /// The connection that replies to a client go to.
+    pub(crate) fn client(&self, id: &str) -> Option<Peer> {
+        self.clients().get(id).cloned()
+    }
+
+    fn clients(&self) -> MutexGuard<'_, BTreeMap<String, Peer>> {
+        self.by_client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn disconnected(&self, connection: u64) {
+        self.clients().retain(|_, peer| peer.id != connection);
         self.lock().retain(|_, connections| {
             connections.remove(&connection);
             !connections.is_empty()
@@ -82,10 +97,14 @@ impl Broker {
                 version: request.version,
                 address: peer.address,
             };
-            groups
+            let known = groups
                 .entry(group.to_owned())
                 .or_default()
                 .insert(peer.id, (connection, peer.clone()));
+            if known.is_none() {
+                let mut clients = self.producers.clients();
+                clients.insert(heartbeat.client_id.clone(), peer.clone());
+            }
         }
         RemotingCommand::response(ResponseCode::SUCCESS, 0, None)
             .with_field("IS_SUPPORT_HEART_BEAT_V2", "true")
@@ -98,6 +117,9 @@ impl Broker {
             let mut groups = self.producers.lock();
             if let Some(connections) = groups.get_mut(group) {
                 connections.remove(&peer.id);
+                if let Some(client) = request.field("clientID") {
+                    self.producers.clients().remove(client);
+                }
                 if connections.is_empty() {
                     groups.remove(group);
                 }

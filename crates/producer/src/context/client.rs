@@ -393,7 +393,11 @@ impl Membership {
         let goodbye = client
             .heartbeats
             .unregister_all(&self.group, &client.brokers, deadline);
-        goodbye.await
+        let confirmed = goodbye.await;
+        if let Some(other) = client.groups().first() {
+            reintroduce(&client.heartbeats, &client.brokers, other, deadline).await;
+        }
+        confirmed
     }
 
     fn forget(&self) {
@@ -410,20 +414,38 @@ impl Drop for Membership {
         }
         self.forget();
         let client = &self.client;
-        let (remain, runtime) = {
+        let (other, runtime) = {
             let users = client.users();
-            (!users.groups.is_empty(), users.runtime.clone())
+            (users.groups.keys().next().cloned(), users.runtime.clone())
         };
-        // Others keep the connections open, so brokers would go on asking for this group.
-        if let Some(runtime) = runtime.filter(|_| remain) {
+        // Others keep the connections open, so brokers would go on asking for this group, and close the connections
+        // once it has not been named for two minutes.
+        if let (Some(other), Some(runtime)) = (other, runtime) {
             let (heartbeats, group) = (Arc::clone(&client.heartbeats), Arc::clone(&self.group));
             let (pool, cancel) = (client.brokers.clone(), client.cancel.clone());
             let deadline = Instant::now() + client.config.request_timeout;
             let goodbye = async move {
-                let goodbye = heartbeats.unregister_all(&group, &pool, deadline);
+                let goodbye = async {
+                    heartbeats.unregister_all(&group, &pool, deadline).await;
+                    reintroduce(&heartbeats, &pool, &other, deadline).await;
+                };
                 cancel.run_until_cancelled(goodbye).await;
             };
             client.tasks.spawn_on(goodbye, &runtime);
         }
+    }
+}
+
+/// Makes brokers find this client by its id again, for replies: they forget it with any of its groups that leaves, and
+/// note it only when a group is new to them (Java: `ProducerManager`).
+async fn reintroduce(
+    heartbeats: &Heartbeats,
+    pool: &ConnectionPool,
+    group: &Arc<str>,
+    deadline: Instant,
+) {
+    if heartbeats.takes_replies() {
+        heartbeats.unregister_all(group, pool, deadline).await;
+        heartbeats.announce(pool);
     }
 }

@@ -35,6 +35,7 @@ mod oneway;
 mod ordered;
 mod permits;
 mod preheat;
+mod requests;
 mod retries;
 mod scripted;
 mod stats;

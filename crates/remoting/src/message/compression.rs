@@ -72,6 +72,11 @@ impl CompressionType {
         COMPRESSED | number << 8
     }
 
+    /// A system flag without what it says about compression.
+    pub(crate) const fn without(flag: i32) -> i32 {
+        flag & !(COMPRESSED | TYPE_MASK)
+    }
+
     /// What a system flag says about the body: none if it is not compressed. Without a type it is zlib, as before 5.0.
     /// Java: `MessageSysFlag.getCompressionType`.
     ///

@@ -30,6 +30,12 @@ pub const TIMER_DELAY_MS: &str = "TIMER_DELAY_MS";
 pub const TIMER_DELIVER_MS: &str = "TIMER_DELIVER_MS";
 /// Whether the message is half of a transaction. Java: `PROPERTY_TRANSACTION_PREPARED`.
 pub const TRAN_MSG: &str = "TRAN_MSG";
+/// What ties a reply to its request. Java: `PROPERTY_CORRELATION_ID`.
+pub const CORRELATION_ID: &str = "CORRELATION_ID";
+/// The client that waits for a reply. Java: `PROPERTY_MESSAGE_REPLY_TO_CLIENT`.
+pub const REPLY_TO_CLIENT: &str = "REPLY_TO_CLIENT";
+/// How long a reply is waited for, in milliseconds. Java: `PROPERTY_MESSAGE_TTL`.
+pub const TTL: &str = "TTL";
 /// The namespace of the topic. Java: `PROPERTY_INSTANCE_ID`.
 pub const INSTANCE_ID: &str = "INSTANCE_ID";
 /// Light queues that a broker puts the message into as well. Java: `PROPERTY_INNER_MULTI_DISPATCH`.

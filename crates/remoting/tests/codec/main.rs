@@ -12,6 +12,7 @@ mod frames;
 mod message_rules;
 mod namespaces;
 mod recall;
+mod replies;
 mod requests;
 mod responses;
 mod round_trips;
