@@ -361,7 +361,8 @@ public final class Reader {
         int size = Integer.parseInt(options.getOrDefault("--body", "64"));
         int threads = Integer.parseInt(options.getOrDefault("--threads", "1"));
         int timeout = Integer.parseInt(options.getOrDefault("--timeout-ms", "3000"));
-        DefaultMQProducer producer = new DefaultMQProducer(options.getOrDefault("--group", "xtask_java_producer"), hook(options));
+        DefaultMQProducer producer = new DefaultMQProducer(options.getOrDefault("--group", "xtask_java_producer"),
+                hook(options), Boolean.parseBoolean(options.get("--traced")), null);
         producer.setNamesrvAddr(options.get("--namesrv"));
         producer.setSendMsgTimeout(timeout);
         producer.start();

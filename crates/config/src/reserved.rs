@@ -10,12 +10,7 @@ struct Reserved {
     feature: &'static str,
 }
 
-const RESERVED: &[Reserved] = &[
-    Reserved {
-        key: "trace_*",
-        feature: "message tracing",
-    },
-];
+const RESERVED: &[Reserved] = &[];
 
 /// The feature that `key` belongs to, when it is a reserved one.
 pub(crate) fn reserved_feature(key: &str) -> Option<&'static str> {

@@ -466,6 +466,24 @@ settings! {
     allowed "true or false" = (),
     java None, old true;
 
+    /// Whether a record of every stored message goes to the trace topic, as Java's clients write them, unless the broker asks for none.
+    trace_message: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java Some("enableTrace"), old true;
+
+    /// The topic that message traces go to.
+    trace_topic: String, set by &str,
+    default "RMQ_SYS_TRACE_TOPIC",
+    allowed "1 to 127 of a-z A-Z 0-9 % | _ -" = topic_rule as TextRule,
+    java Some("traceTopic"), old false;
+
+    /// Trace records that wait to be sent, at most; those beyond it are dropped and counted, so that no send waits for traces.
+    trace_queue_size: u32, set by u32,
+    default "2048",
+    allowed "1 to 1000000" = 1..=1_000_000,
+    java None, old false;
+
     /// How the queue of a message without a sharding key is chosen; one with a sharding key always goes by its hash.
     routing_strategy: RoutingStrategy, set by RoutingStrategy,
     default "round_robin",
@@ -606,6 +624,10 @@ pub(crate) fn find(key: &str) -> Option<&'static Setting> {
 
 fn producer_group_rule(text: &str) -> Result<(), Refusal> {
     crate::options::check_group(text).map_err(Refusal::Invalid)
+}
+
+fn topic_rule(text: &str) -> Result<(), Refusal> {
+    crate::options::check_topic(text).map_err(Refusal::Invalid)
 }
 
 fn client_id_rule(text: &str) -> Result<(), Refusal> {

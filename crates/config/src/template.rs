@@ -92,6 +92,7 @@ impl Template {
                 ("retry_times", "1"),
                 ("batch_size", "16"),
                 ("debug_enabled", "true"),
+                ("trace_message", "true"),
             ],
             Self::HighPerformance => &[
                 ("send_msg_timeout", "1s"),
@@ -110,6 +111,7 @@ impl Template {
                 ("batch_size", "1"),
                 ("retry_another_broker_when_not_store_ok", "true"),
                 ("routing_strategy", "message_hash"),
+                ("trace_message", "true"),
             ],
             Self::Production => &[
                 ("retry_times", "3"),
@@ -122,6 +124,7 @@ impl Template {
                 ("batch_size", "8"),
                 ("send_latency_enable", "false"),
                 ("debug_enabled", "true"),
+                ("trace_message", "true"),
             ],
         }
     }

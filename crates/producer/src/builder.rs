@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::blocking::BlockingProducer;
 use crate::config::routing::NameServerDiscovery;
@@ -30,6 +31,7 @@ pub struct ProducerBuilder {
     preheat: Vec<String>,
     preheat_required: bool,
     hooks: Hooks,
+    publish_metrics: Option<Duration>,
     means: Means,
     context: Option<ClientContext>,
 }
@@ -73,6 +75,7 @@ impl ProducerBuilder {
             preheat: Vec::new(),
             preheat_required: false,
             hooks: Hooks::default(),
+            publish_metrics: None,
             means: Means::default(),
             context: None,
         }
@@ -160,6 +163,14 @@ impl ProducerBuilder {
         self
     }
 
+    /// Publishes the [metrics](Producer::metrics) through the `metrics` facade at this interval (at least 10 ms) while
+    /// the producer runs, to whatever recorder the program has installed.
+    #[cfg(feature = "metrics")]
+    pub const fn publish_metrics(mut self, every: Duration) -> Self {
+        self.publish_metrics = Some(every);
+        self
+    }
+
     /// Adds a hook that is called before and after every message, after those that were added before.
     pub fn send_hook(mut self, hook: Arc<dyn SendHook>) -> Self {
         self.hooks.send.push(hook);
@@ -214,6 +225,7 @@ impl ProducerBuilder {
             .map(Arc::from)
             .collect();
         let (required, hooks) = (self.preheat_required, std::mem::take(&mut self.hooks));
+        let publish_metrics = self.publish_metrics;
         let (mut config, means) = self.resolve()?;
         for topic in &topics {
             validate_topic_for_send(topic).map_err(|cause| BuildError::Topic {
@@ -235,7 +247,7 @@ impl ProducerBuilder {
         };
         let preheat = Preheat { topics, required };
         Ok(Producer {
-            core: Arc::new(Core::new(config, preheat, client, hooks)),
+            core: Arc::new(Core::new(config, preheat, client, hooks, publish_metrics)),
         })
     }
 

@@ -25,6 +25,8 @@ use crate::hooks::Hooks;
 use crate::lanes::Lanes;
 use crate::ledger::Ledger;
 use crate::lifecycle::{State, StateCell};
+use crate::message_trace::Tracer;
+use crate::metrics::Metrics;
 use crate::namespace;
 use crate::pace::Pacer;
 use crate::pipeline::Gatherer;
@@ -54,6 +56,15 @@ pub(crate) struct Core {
     pub(crate) retry_rules: RetryRules,
     pub(crate) compression: Compression,
     pub(crate) hooks: Hooks,
+    pub(crate) metrics: Metrics,
+    /// How often they are published, if they are.
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "published by that feature")
+    )]
+    publish_metrics: Option<Duration>,
+    /// Writes message traces, if they are on.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// Spaces one-way messages, if they are bounded.
     pub(crate) oneway_pace: Option<Pacer>,
     pub(crate) ids: &'static MessageIdGenerator,
@@ -114,23 +125,29 @@ impl Core {
         config: ProducerConfig,
         preheat: Preheat,
         client: Arc<Client>,
-        hooks: Hooks,
+        mut hooks: Hooks,
+        publish_metrics: Option<Duration>,
     ) -> Self {
         let namespace = namespace::of(&config);
         let group = namespace::wrapped(namespace.as_ref(), &config.producer_group);
+        // Records are about the names as the program knows them.
+        let tracer = Tracer::of(&config, &Arc::from(config.producer_group.as_str()));
+        hooks.tracer.clone_from(&tracer);
         let cancel = client.cancel.child_token();
         let mapping = client.mapping.clone();
         let router = MessageRouter::with_options(mapping, &config.routing_options());
         let seat = Mutex::new(Some(Seat::new(&client)));
         let limit = usize::try_from(config.async_send_semaphore).unwrap_or(usize::MAX);
         Self {
-            group,
             namespace,
             state: StateCell::new(),
             lanes: Lanes::new(config.ordered, config.ordered_on_unknown),
             retry_rules: RetryRules::of(&config),
             compression: Compression::of(&config),
             hooks,
+            metrics: Metrics::default(),
+            publish_metrics,
+            tracer,
             oneway_pace: Pacer::new(config.oneway_rate),
             closing: cancel.child_token(),
             ledger: Ledger::new(Gate::new(limit, config.max_in_flight_bytes.as_u64())),
@@ -153,12 +170,13 @@ impl Core {
             started: OnceCell::new(),
             stopped: OnceCell::new(),
             home: Mutex::default(),
+            group,
             config,
         }
     }
 
     /// Starts once; every other call waits for that start and returns the same.
-    pub(crate) async fn start(&self) -> Result<PreheatReport, StartError> {
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<PreheatReport, StartError> {
         let report = self.started.get_or_try_init(async || {
             let state = self.state.get();
             if state != State::Created {
@@ -184,6 +202,17 @@ impl Core {
             }
             membership.begin_background_work();
             self.begin_announcing();
+            #[cfg(feature = "metrics")]
+            if let Some(every) = self.publish_metrics {
+                let core = Arc::downgrade(self);
+                self.spawn(crate::metrics::publish(core, every, self.cancel.clone()));
+            }
+            if let Some(tracer) = &self.tracer {
+                let (task, cancel) = (tracer.task(Arc::downgrade(self)), self.cancel.clone());
+                self.spawn(async move {
+                    cancel.run_until_cancelled(task).await;
+                });
+            }
             *lock(&self.membership) = Some(membership);
             info!(group = %self.group, client_id = %self.client.id, "producer started");
             Ok(report)
@@ -239,6 +268,12 @@ impl Core {
         let _ = tokio::time::timeout_at(drain_until, self.ledger.gate().wait_until_empty()).await;
         let open_transactions = self.transactions.get().map_or(0, |it| it.open());
         let abandoned = self.ledger.gate().under_way();
+        if let Some(tracer) = &self.tracer {
+            let now = Instant::now();
+            tracer
+                .flush(now + deadline.saturating_duration_since(now) / 2)
+                .await;
+        }
         let membership = lock(&self.membership).take();
         let unregistered = match membership {
             Some(membership) => membership.leave(deadline).await,
@@ -328,6 +363,8 @@ impl Core {
         let not_sent = outcomes.not_sent + self.refusals.load(Relaxed);
         let (lanes, stopped_lanes) = self.lanes.counts();
         let replies = self.client.requests.replies().counts();
+        let tracer = self.tracer.as_ref();
+        let (traces_sent, traces_dropped) = tracer.map_or((0, 0), |tracer| tracer.counts());
         let (heartbeats_succeeded, heartbeats_failed) = self.client.heartbeats.counts();
         ProducerStats {
             state: self.state.get(),
@@ -344,6 +381,8 @@ impl Core {
             hedges: self.hedges.load(Relaxed),
             batches: self.batches.load(Relaxed),
             batched: self.batched.load(Relaxed),
+            traces_sent,
+            traces_dropped,
             under_way: self.ledger.gate().under_way(),
             bytes_under_way: self.ledger.gate().bytes_under_way(),
             lanes,

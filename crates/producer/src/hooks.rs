@@ -4,6 +4,7 @@ mod context;
 mod end_transaction;
 mod forbidden;
 mod send;
+mod trace_context;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ pub use self::context::{SendContext, SendOutcome};
 pub use self::end_transaction::{EndTransactionContext, EndTransactionHook};
 pub use self::forbidden::{CheckForbiddenContext, CheckForbiddenHook};
 pub use self::send::SendHook;
+pub use self::trace_context::TraceContextHook;
 use crate::config::routing::remoting::{HookError, HookResult, guarded};
 use crate::error::SendFailure;
+use crate::message_trace::Tracer;
 
 /// The hooks of a producer, each kind in the order in which they were given.
 #[derive(Clone, Default)]
@@ -25,6 +28,8 @@ pub(crate) struct Hooks {
     pub(crate) send: Vec<Arc<dyn SendHook>>,
     pub(crate) forbidden: Vec<Arc<dyn CheckForbiddenHook>>,
     pub(crate) end_transaction: Vec<Arc<dyn EndTransactionHook>>,
+    /// Writes traces of the ends of transactions, if they are on.
+    pub(crate) tracer: Option<Arc<Tracer>>,
 }
 
 impl fmt::Debug for Hooks {
@@ -102,12 +107,20 @@ impl Hooks {
         Ok(())
     }
 
+    /// Whether somebody is to be told of the ends of transactions.
+    pub(crate) fn hears_of_ends(&self) -> bool {
+        self.tracer.is_some() || !self.end_transaction.is_empty()
+    }
+
     /// Tells that the end of a transaction is about to be sent.
     pub(crate) async fn end_transaction(
         &self,
         context: &EndTransactionContext<'_>,
         deadline: Instant,
     ) {
+        if let Some(tracer) = &self.tracer {
+            tracer.transaction_ends(context);
+        }
         for hook in &self.end_transaction {
             let work = hook.end_transaction(context);
             if let Err(error) = guarded(hook.name(), deadline, work).await {

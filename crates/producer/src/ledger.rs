@@ -47,7 +47,13 @@ struct Shard {
     ended: Tally,
 }
 
-const SHARDS: usize = 8;
+pub(crate) const SHARDS: usize = 8;
+
+/// Where the calling thread counts, below [`SHARDS`].
+pub(crate) fn place() -> usize {
+    // Not found while the thread ends and its locals are gone.
+    PLACE.try_with(|place| *place).unwrap_or_default()
+}
 
 thread_local! {
     /// Where this thread counts.
@@ -60,9 +66,7 @@ thread_local! {
 impl Generation {
     fn shard(&self) -> &Shard {
         let [first, ..] = &self.shards;
-        // Not found while the thread ends and its locals are gone.
-        let place = PLACE.try_with(|place| *place).unwrap_or_default();
-        self.shards.get(place).unwrap_or(first)
+        self.shards.get(place()).unwrap_or(first)
     }
 
     /// Never less than there are at some moment of the call: who left is counted first.

@@ -21,6 +21,8 @@ mod kind;
 mod lanes;
 mod ledger;
 mod lifecycle;
+mod message_trace;
+mod metrics;
 mod namespace;
 mod network;
 mod options;
@@ -36,6 +38,7 @@ mod report;
 mod request;
 mod retry;
 mod server_requests;
+mod spans;
 mod stats;
 mod stream;
 mod transaction;
@@ -58,11 +61,15 @@ pub use error::{
 pub use heartbeat::HeartbeatReport;
 pub use hooks::{
     CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,
-    SendContext, SendHook, SendOutcome,
+    SendContext, SendHook, SendOutcome, TraceContextHook,
 };
 pub use kind::Via;
 pub use lanes::Lane;
 pub use lifecycle::State;
+pub use metrics::{
+    LatencyBucket, LatencyHistogram, METRICS, MetricKind, MetricName, MetricsSnapshot,
+    RuntimeSnapshot,
+};
 pub use options::SendOptions;
 pub use preheat::PreheatReport;
 pub use producer::{Producer, create_producer};

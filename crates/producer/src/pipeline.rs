@@ -1,5 +1,6 @@
 //! The one way every message goes: check, admit, stamp, deliver, report.
 
+mod aside;
 mod delivery;
 mod entrance;
 mod exchange;
@@ -33,6 +34,7 @@ use crate::error::{SendError, SendFailure};
 use crate::kind::Via;
 use crate::lanes::Turn;
 use crate::ledger::Visit;
+use crate::message_trace::Published;
 use crate::options::{SendOptions, Target};
 use crate::outcome::Outcome;
 use crate::receipt::SendReceipt;
@@ -169,7 +171,12 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn receipt(self, stamp: Stamp, delivered: Delivered<Stored>) -> SendReceipt {
+    fn receipt(
+        self,
+        stamp: Stamp,
+        delivered: Delivered<Stored>,
+        body_length: usize,
+    ) -> SendReceipt {
         let Delivered {
             routing,
             answer,
@@ -183,6 +190,18 @@ impl<'a> Call<'a> {
         } else {
             at.duration_since(self.began)
         };
+        self.core.metrics.stored(latency);
+        if let (Some(tracer), Some(told)) = (&self.core.tracer, &answer.told) {
+            let published = Published::new(
+                self.message.topic(),
+                stamp.id.as_str(),
+                |name| self.message.property(name),
+                body_length,
+                answer.status,
+                answer.offset_message_id.as_ref(),
+            );
+            tracer.published(told, &attempt, &published);
+        }
         let queue = routing.queue();
         let other_queue = other_queue(queue, answer.queue_id);
         if self.core.config.debug_enabled {

@@ -25,6 +25,7 @@ use crate::error::{BuildError, SendError, StartError};
 use crate::heartbeat::HeartbeatReport;
 use crate::lanes::Lane;
 use crate::lifecycle::State;
+use crate::metrics::MetricsSnapshot;
 use crate::options::SendOptions;
 use crate::preheat::PreheatReport;
 use crate::recall::RecallError;
@@ -390,6 +391,13 @@ impl Producer {
     #[must_use]
     pub fn stats(&self) -> ProducerStats {
         self.core.stats()
+    }
+
+    /// What the producer and the layers below it have done so far: counts, latencies, ages. Reading it takes some
+    /// microseconds and disturbs no send.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        MetricsSnapshot::of(&self.core)
     }
 
     /// Waits until a topic exists and has a broker to send to, `patience` at most, asking the name servers at once and

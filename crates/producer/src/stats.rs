@@ -38,6 +38,10 @@ pub struct ProducerStats {
     pub batches: u64,
     /// Their messages.
     pub batched: u64,
+    /// Records of message traces that were stored (setting `trace_message`).
+    pub traces_sent: u64,
+    /// Records of message traces that were lost: the queue was full, or the trace topic did not take them.
+    pub traces_dropped: u64,
     /// Sends under way now.
     pub under_way: usize,
     /// Bytes of their bodies and properties.

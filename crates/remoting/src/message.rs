@@ -14,6 +14,7 @@ mod request;
 mod stored;
 pub mod timing;
 pub mod topic;
+pub mod trace;
 
 use std::fmt;
 use std::sync::Arc;

@@ -12,10 +12,15 @@ pub use rocketmq_producer_core::{
     SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State, TopicChange, TopicStatus,
     TopicTarget, create_producer,
 };
+// Metrics.
+pub use rocketmq_producer_core::{
+    LatencyBucket, LatencyHistogram, METRICS, MetricKind, MetricName, MetricsSnapshot,
+    RuntimeSnapshot,
+};
 // Hooks.
 pub use rocketmq_producer_core::{
     CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,
-    LocalTransactionState, SendContext, SendHook, SendOutcome,
+    LocalTransactionState, SendContext, SendHook, SendOutcome, TraceContextHook,
 };
 
 pub use rocketmq_producer_core::{

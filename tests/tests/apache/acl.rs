@@ -201,6 +201,8 @@ async fn promises(cluster: &Cluster, admin: &Reader, refusal: ResponseCode) -> R
     );
     end(&producer).await?;
 
+    sent += without_right_to_traces(cluster, &mut oracle).await?;
+
     let options = ReadOptions::new().at_least(sent).wait(SOON);
     let stored = admin.read_topic_with(&cluster.name_server_addr(), TOPIC, &options)?;
     oracle.judge(&stored).exactly_once()?;
@@ -219,6 +221,31 @@ fn diagnose(cluster: &Cluster) -> Result<()> {
     with((PUBLISHER.0, "not the secret"))?.says(7, "credentials_refused")?;
     let none = Diagnosis::of(&cluster.name_server_addr(), TOPIC, "")?;
     none.says(7, "credentials_refused")
+}
+
+/// The account may publish to one topic, which is not that of traces: they stop, and messages go on. Returns how many
+/// were sent.
+async fn without_right_to_traces(cluster: &Cluster, oracle: &mut Oracle) -> Result<usize> {
+    let producer = builder(cluster)
+        .credentials(PUBLISHER.0, PUBLISHER.1)
+        .configure(|settings| settings.trace_message(true))
+        .start()
+        .await?;
+    let bodies = ["traced", "not traced any more"].map(|body| Bytes::from_static(body.as_bytes()));
+    for (index, body) in (1..).zip(&bodies) {
+        let receipt = producer.send(Message::new(TOPIC, body.clone())?).await?;
+        oracle.acked(&receipt, body);
+        let dropped = async || {
+            while producer.stats().traces_dropped < index {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(SOON, dropped()).await?;
+    }
+    let stats = producer.stats();
+    assert_eq!((stats.traces_sent, stats.total_sent), (0, 2));
+    end(&producer).await?;
+    Ok(bodies.len())
 }
 
 /// A refusal that was not repeated, whose advice names the credentials.

@@ -62,6 +62,7 @@ fn spec(version: Version) -> ClusterSpec {
         // On a busy machine a broker sheds load after 200 ms, one-way messages without a word.
         .broker_conf("waitTimeMillsInSendQueue=15000")
         .broker_conf("osPageCacheBusyTimeOutMills=15000")
+        .broker_conf("traceTopicEnable=true")
         // Transactions are asked for within seconds.
         .broker_conf("transactionCheckInterval=3000")
         .broker_conf("transactionTimeOut=3000")

@@ -29,5 +29,6 @@ mod properties;
 mod routing;
 mod sends;
 mod tls;
+mod traces;
 mod transactions;
 mod unique_key;

@@ -243,6 +243,7 @@ impl Reader {
         let body = send.body_len.to_string();
         let threads = send.threads.to_string();
         let linger = send.linger.as_millis().to_string();
+        let traced = send.traced.to_string();
         let mut sent: Vec<SentMessage> = self.run(&[
             "send",
             "--namesrv",
@@ -259,6 +260,8 @@ impl Reader {
             &threads,
             "--linger-ms",
             &linger,
+            "--traced",
+            &traced,
         ])?;
         sent.sort_unstable_by_key(|message| message.index);
         Ok(sent)

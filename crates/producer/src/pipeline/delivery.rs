@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{Instrument, debug};
 
 use super::entrance::{Bound, Held};
 use super::exchange::Exchange;
@@ -23,6 +23,7 @@ use crate::error::SendFailure;
 use crate::hooks::CheckForbiddenContext;
 use crate::lanes::Turn;
 use crate::retry::{Next, RetryState};
+use crate::spans;
 
 /// A parcel of admitted messages on its way.
 pub(super) struct Delivery<'a, X> {
@@ -332,7 +333,15 @@ impl<'a, X: Exchange> Delivery<'a, X> {
             // From here on bytes may leave, also if the caller drops the send.
             turn.set_doubt(true);
         }
-        X::exchange(&connection, &header, parcel.body, until).await
+        let asks_region = core.tracer.is_some();
+        let exchange = X::exchange(&connection, &header, parcel.body, until, asks_region);
+        if spans::are_attempts_on() {
+            let span = spans::attempt(routing);
+            let outcome = Box::pin(exchange.instrument(span.clone())).await;
+            spans::attempted(&span, &outcome);
+            return outcome;
+        }
+        exchange.await
     }
 
     /// Asks the hooks whether an attempt may be made.

@@ -103,13 +103,17 @@ impl<'a> Call<'a> {
         }
         let mut visit = core.ledger.begin();
         match self.enter(&mut visit).await {
-            Ok((turn, bound)) => Ok(Admitted {
-                visit,
-                stamp: core.stamp(),
-                turn,
-                bound,
-                at: Instant::now(),
-            }),
+            Ok((turn, bound)) => {
+                let at = Instant::now();
+                core.metrics.waited(at.duration_since(self.began));
+                Ok(Admitted {
+                    visit,
+                    stamp: core.stamp(),
+                    turn,
+                    bound,
+                    at,
+                })
+            }
             Err(cause) => {
                 let error = self.error(None, cause, Vec::new());
                 visit.end(Outcome::Failed(error.delivery()));

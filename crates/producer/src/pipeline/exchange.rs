@@ -13,6 +13,7 @@ use crate::config::routing::remoting::{
     Connection, Response, ResponseClass, ResponseCode, SendAnswer,
 };
 use crate::error::SendFailure;
+use crate::message_trace::Told;
 use crate::receipt::{GivenId, SendStatus};
 
 /// A way of sending: with or without an answer.
@@ -26,12 +27,13 @@ pub(super) trait Exchange: Send + Sync {
     /// Whether a success shows that the broker does its work.
     const PROVES_HEALTH: bool;
 
-    /// One request to one broker.
+    /// One request to one broker. If it `asks_region`, the answer tells the region too, if there is one.
     fn exchange(
         connection: &Connection,
         header: &SendMessageRequestHeader<'_>,
         body: &Bytes,
         until: Instant,
+        asks_region: bool,
     ) -> impl Future<Output = Result<Self::Answer, SendFailure>> + Send;
 
     /// Whether the answer promises all that was asked for.
@@ -52,6 +54,8 @@ pub(super) struct Stored {
     pub(super) queue_offset: i64,
     pub(super) offset_message_id: Option<OffsetMessageId>,
     pub(super) transaction_id: Option<GivenId>,
+    /// What was said about traces, if it was asked for.
+    pub(super) told: Option<Box<Told>>,
 }
 
 impl Stored {
@@ -63,6 +67,7 @@ impl Stored {
             queue_offset: stored.queue_offset,
             offset_message_id: stored.offset_message_id,
             transaction_id: stored.transaction_id.map(GivenId::Short),
+            told: None,
         }
     }
 
@@ -72,7 +77,7 @@ impl Stored {
         let code = receipt_code(response)?;
         let answer = read(connection, response)?;
         // As with the id: one of another form is of no use, and no reason to doubt the receipt.
-        let recall_handle = answer.recall_handle.and_then(|it| it.parse().ok());
+        let recall_handle = answer.recall_handle.as_ref().and_then(|it| it.parse().ok());
         Ok(Self {
             status: SendStatus::of(code),
             queue_id: answer.queue_id,
@@ -86,8 +91,17 @@ impl Stored {
                 )),
                 None => answer.transaction_id.as_deref().map(GivenId::of),
             },
+            told: Some(told(&answer)),
         })
     }
+}
+
+/// What an answer says about traces.
+fn told(answer: &SendMessageResponseHeader<'_>) -> Box<Told> {
+    Box::new(Told {
+        region: Box::from(&*answer.region),
+        is_on: answer.trace_on,
+    })
 }
 
 impl Exchange for TwoWay {
@@ -102,7 +116,13 @@ impl Exchange for TwoWay {
         header: &SendMessageRequestHeader<'_>,
         body: &Bytes,
         until: Instant,
+        asks_region: bool,
     ) -> Result<Stored, SendFailure> {
+        if asks_region {
+            // Rare, so boxed: the future of a send should be small.
+            let response = Box::pin(connection.request(header, body, until)).await;
+            return Stored::read(&response.map_err(SendFailure::Request)?, connection);
+        }
         let answer = connection.send(header, body, until).await;
         match answer.map_err(SendFailure::Request)? {
             SendAnswer::Stored(stored) => Ok(Stored::plain(&stored)),
@@ -128,6 +148,7 @@ pub(super) struct StoredBatch {
     /// One for each message, unless the broker names another number of them.
     pub(super) offset_message_ids: Vec<OffsetMessageId>,
     pub(super) transaction_id: Option<GivenId>,
+    pub(super) told: Box<Told>,
 }
 
 impl Exchange for Joined {
@@ -142,6 +163,7 @@ impl Exchange for Joined {
         header: &SendMessageRequestHeader<'_>,
         body: &Bytes,
         until: Instant,
+        _: bool,
     ) -> Result<StoredBatch, SendFailure> {
         let response = connection.request(header, body, until).await;
         let response = response.map_err(SendFailure::Request)?;
@@ -155,6 +177,7 @@ impl Exchange for Joined {
             queue_offset: answer.queue_offset,
             offset_message_ids: ids.map_while(|id| id.parse().ok()).collect(),
             transaction_id: answer.transaction_id.as_deref().map(GivenId::of),
+            told: told(&answer),
         })
     }
 
@@ -199,6 +222,7 @@ impl Exchange for OneWay {
         header: &SendMessageRequestHeader<'_>,
         body: &Bytes,
         until: Instant,
+        _: bool,
     ) -> Result<(), SendFailure> {
         connection
             .oneway(header, body, until)

@@ -489,6 +489,10 @@ impl<'a> Batch<'a> {
         };
         let outcome = joint.deliver(turn.as_ref(), &core.cancel).await;
         core.count_batch(members.len());
+        if let JointOutcome::Stored(stored) = &outcome {
+            let latency = stored.latency(self.began);
+            core.metrics.stored_together(latency, members.len());
+        }
         if core.config.debug_enabled {
             outcome.log(members.len());
         }

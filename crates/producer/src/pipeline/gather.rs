@@ -230,7 +230,11 @@ impl Core {
             Err(member) => {
                 drop((lane, found));
                 let (batch, index) = member.await;
-                return Gathered::ended(batch.outcome_of(topic, index, &stamp, call.began));
+                let outcome = batch.outcome_of(topic, index, &stamp, call.began);
+                if let Ok(receipt) = &outcome {
+                    self.metrics.stored(receipt.latency);
+                }
+                return Gathered::ended(outcome);
             }
         };
         let alone = Alone { gatherer, lane };

@@ -1,6 +1,7 @@
 //! Messages that travel in one request: the request, and what becomes of each message.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -15,8 +16,10 @@ use crate::attempt::Attempt;
 use crate::config::routing::MessageQueue;
 use crate::config::routing::remoting::Delivery as Certainty;
 use crate::config::routing::remoting::message::batch::read_batch;
+use crate::config::routing::remoting::message::{Properties, property};
 use crate::error::{BlockingFailure, SendError, SendFailure};
 use crate::lanes::Turn;
+use crate::message_trace::{Published, Tracer};
 use crate::outcome::Outcome;
 use crate::receipt::SendReceipt;
 
@@ -84,6 +87,9 @@ impl Joint<'_> {
         match delivery.run(turn).await {
             Ok(delivered) => {
                 errand.core.count_retries(delivered.earlier_attempts.len());
+                if let Some(tracer) = &errand.core.tracer {
+                    trace(tracer, errand.topic, body, &delivered);
+                }
                 JointOutcome::Stored(StoredJointly::of(delivered))
             }
             Err((cause, attempts)) => {
@@ -91,6 +97,24 @@ impl Joint<'_> {
                 JointOutcome::Failed { cause, attempts }
             }
         }
+    }
+}
+
+/// Traces every message of a request, as the body has it.
+fn trace(tracer: &Tracer, topic: &str, body: &Bytes, delivered: &Delivered<StoredBatch>) {
+    let answer = &delivered.answer;
+    for (index, member) in read_batch(body).map_while(Result::ok).enumerate() {
+        let properties = Properties::parse(member.properties());
+        let id = properties.get(property::UNIQ_KEY).unwrap_or_default();
+        let published = Published::new(
+            topic,
+            id,
+            |name| properties.get(name),
+            member.body.len(),
+            answer.status,
+            answer.offset_message_ids.get(index),
+        );
+        tracer.published(&answer.told, &delivered.attempt, &published);
     }
 }
 
@@ -179,6 +203,11 @@ impl StoredJointly {
         }
     }
 
+    /// Time from a call at `began` to the receipt.
+    pub(super) fn latency(&self, began: Instant) -> Duration {
+        self.ended.saturating_duration_since(began)
+    }
+
     /// The receipt of the message at `index`, which was called for at `began`.
     pub(super) fn receipt(&self, index: usize, stamp: &Stamp, began: Instant) -> SendReceipt {
         let answer = &self.answer;
@@ -193,7 +222,7 @@ impl StoredJointly {
             transaction_id: answer.transaction_id.clone(),
             // Messages of these kinds travel by themselves.
             via: None,
-            latency: self.ended.saturating_duration_since(began),
+            latency: self.latency(began),
             earlier_attempts: self.earlier_attempts.clone(),
             attempt: self.attempt.clone(),
         }

@@ -33,7 +33,12 @@ pub(super) trait Single: Exchange {
     /// What the caller gets for a message that went with others.
     fn joined(result: Result<SendReceipt, SendError>) -> Result<Self::Proof, SendError>;
 
-    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<Self::Answer>) -> Self::Proof;
+    fn proof(
+        call: Call<'_>,
+        stamp: Stamp,
+        delivered: Delivered<Self::Answer>,
+        body_length: usize,
+    ) -> Self::Proof;
 
     /// The proof with its queue named as of that topic.
     fn with_topic(proof: Self::Proof, topic: &Arc<str>) -> Self::Proof;
@@ -53,8 +58,13 @@ impl Single for TwoWay {
         result
     }
 
-    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<Stored>) -> SendReceipt {
-        call.receipt(stamp, delivered)
+    fn proof(
+        call: Call<'_>,
+        stamp: Stamp,
+        delivered: Delivered<Stored>,
+        body_length: usize,
+    ) -> SendReceipt {
+        call.receipt(stamp, delivered, body_length)
     }
 
     fn with_topic(receipt: SendReceipt, topic: &Arc<str>) -> SendReceipt {
@@ -80,7 +90,7 @@ impl Single for OneWay {
         result.map(|receipt| *receipt.message_id())
     }
 
-    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<()>) -> MessageId {
+    fn proof(call: Call<'_>, stamp: Stamp, delivered: Delivered<()>, _: usize) -> MessageId {
         call.written(stamp, &delivered)
     }
 
@@ -169,7 +179,11 @@ impl Core {
         let parcel = call.parcel(packed.as_deref(), &stamp);
         let mut delivery = Delivery::<X>::new(call.errand(), parcel, bound).ready_at(at);
         let outcome = match delivery.run(pledge.turn.as_ref()).await {
-            Ok(delivered) => Ok(X::proof(call, stamp, delivered)),
+            Ok(delivered) => {
+                let packed = packed.as_ref().map(|packed| packed.body.len());
+                let sent = packed.unwrap_or_else(|| message.body().len());
+                Ok(X::proof(call, stamp, delivered, sent))
+            }
             Err((cause, attempts)) => Err(call.failed(stamp, cause, attempts)),
         };
         pledge.end(match &outcome {

@@ -1,10 +1,11 @@
-//! Sends that someone looks at: hooks are called around them.
+//! Sends that someone looks at: they run in a span, and hooks are called around them.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::Call;
 use super::explicit::Refused;
@@ -19,51 +20,89 @@ use crate::ledger::Visit;
 use crate::lifecycle::State;
 use crate::options::SendOptions;
 use crate::receipt::SendReceipt;
+use crate::spans;
 
 impl Core {
     /// Whether sends are looked at. Most are not, and pay for no more than this question.
     #[inline]
     pub(super) fn is_watched(&self) -> bool {
-        !self.hooks.send.is_empty()
+        !self.hooks.send.is_empty() || spans::is_on()
     }
 
-    /// Sends a message with hooks around it.
+    /// Sends a message in a span, with hooks around it.
     pub(super) fn send_watched<'a, X: Single>(
         self: &'a Arc<Self>,
         call: Call<'a>,
         joins: bool,
     ) -> Pin<Box<dyn Future<Output = Result<X::Proof, SendError>> + Send + 'a>> {
-        Box::pin(async move {
-            // A flush waits for the hooks before the message too.
-            let visit = self.ledger.begin();
-            let mut context = self.context(call.message, X::IS_ONEWAY, false);
-            let begun = self.before_send(&mut context, call.deadline).await;
-            let result = match begun.refusal {
-                Some(refusal) => {
-                    self.count_refusal();
-                    drop(visit);
-                    Err(call.error(None, refusal, Vec::new()))
-                }
-                None => {
-                    let entrance = Entrance {
-                        joins,
-                        is_front: false,
-                        began: Some(call.began),
-                    };
-                    let send = self.send_single::<X>(context.message(), call.options, &entrance);
-                    begun_before(visit, send).await
-                }
+        let span = spans::send(&self.group, &self.client.id, call.message, None);
+        let inner = span.clone();
+        let send = async move {
+            let entrance = Entrance {
+                joins,
+                is_front: false,
+                began: Some(call.began),
             };
-            let outcome = X::outcome(&result);
-            self.hooks
-                .after_send(begun.hooks, &context, outcome, call.deadline)
-                .await;
+            let result = if self.hooks.send.is_empty() {
+                self.send_single::<X>(call.message, call.options, &entrance)
+                    .await
+            } else {
+                self.send_hooked::<X>(call, &entrance).await
+            };
+            spans::ended(&inner, X::outcome(&result));
             result
-        })
+        };
+        Box::pin(send.instrument(span))
+    }
+
+    async fn send_hooked<X: Single>(
+        self: &Arc<Self>,
+        call: Call<'_>,
+        entrance: &Entrance,
+    ) -> Result<X::Proof, SendError> {
+        // A flush waits for the hooks before the message too.
+        let visit = self.ledger.begin();
+        let mut context = self.context(call.message, X::IS_ONEWAY, false);
+        let begun = self.before_send(&mut context, call.deadline).await;
+        let result = match begun.refusal {
+            Some(refusal) => {
+                self.count_refusal();
+                drop(visit);
+                Err(call.error(None, refusal, Vec::new()))
+            }
+            None => {
+                let send = self.send_single::<X>(context.message(), call.options, entrance);
+                begun_before(visit, send).await
+            }
+        };
+        let outcome = X::outcome(&result);
+        self.hooks
+            .after_send(begun.hooks, &context, outcome, call.deadline)
+            .await;
+        result
+    }
+
+    /// Sends messages in batches, in a span.
+    pub(super) async fn send_batch_watched(
+        self: &Arc<Self>,
+        messages: &[Message],
+        options: &SendOptions,
+    ) -> Result<Vec<SendReceipt>, BatchError> {
+        let span = match messages {
+            [first, ..] => spans::send(&self.group, &self.client.id, first, Some(messages.len())),
+            [] => Span::none(),
+        };
+        let send = self.send_batch_hooked(messages, options);
+        let result = send.instrument(span.clone()).await;
+        let error = result.as_ref().err();
+        if let Some((_, error)) = error.and_then(|error| error.failed().next()) {
+            spans::failed(&span, error.kind());
+        }
+        result
     }
 
     /// Sends messages in batches with hooks around each of them.
-    pub(super) async fn send_batch_watched(
+    async fn send_batch_hooked(
         self: &Arc<Self>,
         messages: &[Message],
         options: &SendOptions,

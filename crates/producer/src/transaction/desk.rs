@@ -196,7 +196,7 @@ impl Transactions {
             _ => &self.counts.checks_unknown,
         });
         let until = Instant::now() + self.limits.answer_timeout;
-        if !self.hooks.end_transaction.is_empty() {
+        if self.hooks.hears_of_ends() {
             self.hooks.end_transaction(&context(end), until).await;
         }
         let answer = header.answer(&self.group, &id, end);

@@ -78,7 +78,7 @@ pub(super) async fn settle(
     header.transaction_id = half.transaction_id();
     let broker = half.queue().broker_name();
     header.broker_name = Some(broker);
-    if !core.hooks.end_transaction.is_empty() {
+    if core.hooks.hears_of_ends() {
         let context = EndTransactionContext {
             group: &core.group,
             topic,

@@ -30,6 +30,8 @@ mod hedge;
 mod hooks;
 mod kinds;
 mod lifecycle;
+mod message_trace;
+mod metrics;
 mod name_servers;
 mod oneway;
 mod ordered;

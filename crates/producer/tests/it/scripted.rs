@@ -33,12 +33,19 @@ impl Scripted {
 #[derive(Clone, Copy)]
 enum Script {
     Code(i32),
+    /// Every receipt says that no traces are wanted.
+    NoTraces,
     /// A response whose frame is whole, but whose header ends inside a field.
     TruncatedField,
 }
 
 pub(crate) async fn broker(code: i32) -> Scripted {
     start(Script::Code(code)).await
+}
+
+/// A broker that wants no traces.
+pub(crate) async fn broker_without_traces() -> Scripted {
+    start(Script::NoTraces).await
 }
 
 /// A broker whose receipts cannot be read.
@@ -75,6 +82,7 @@ async fn serve(mut stream: TcpStream, script: Script, sends: Arc<AtomicU64>) {
                 sends.fetch_add(1, Ordering::SeqCst);
                 match script {
                     Script::Code(scripted) => code = ResponseCode(scripted),
+                    Script::NoTraces => {}
                     Script::TruncatedField => {
                         output.extend_from_slice(&truncated(request.opaque));
                         continue;
@@ -84,6 +92,10 @@ async fn serve(mut stream: TcpStream, script: Script, sends: Arc<AtomicU64>) {
             let response = RemotingCommand::response(code, request.opaque, None)
                 .with_field("queueId", request.field("e").unwrap_or("0"))
                 .with_field("queueOffset", "7");
+            let response = match script {
+                Script::NoTraces => response.with_field("TRACE_ON", "false"),
+                _ => response,
+            };
             response.encode(HeaderEncoding::Json, &mut output).unwrap();
         }
         stream.write_all_buf(&mut output).await.unwrap();

@@ -3,7 +3,10 @@
 use std::{
     error::Error,
     fmt,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use rocketmq_producer_remoting::Connectivity;
@@ -130,6 +133,8 @@ impl HealthEvents {
 /// Where events go. Costs nothing until somebody reads them.
 #[derive(Debug, Default)]
 pub(super) struct EventHub {
+    /// How many events there were, read or not.
+    count: AtomicU64,
     sender: OnceLock<broadcast::Sender<HealthEvent>>,
 }
 
@@ -143,7 +148,12 @@ impl EventHub {
         }
     }
 
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
+
     pub(super) fn send(&self, event: impl FnOnce() -> HealthEvent) {
+        self.count.fetch_add(1, Relaxed);
         if let Some(sender) = self.sender.get() {
             if sender.receiver_count() > 0 {
                 // The last reader may have gone in between.

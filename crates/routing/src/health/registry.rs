@@ -105,6 +105,12 @@ impl BrokerRegistry {
         self.shared.events.subscribe()
     }
 
+    /// How often a broker changed its condition so far.
+    #[must_use]
+    pub fn transitions(&self) -> u64 {
+        self.shared.events.count()
+    }
+
     /// The records of all brokers, sorted by name and address.
     #[must_use]
     pub fn infos(&self) -> Vec<BrokerHealthInfo> {

@@ -158,6 +158,8 @@ pub struct JavaSend {
     pub threads: usize,
     /// How long the producer stays, with its connections and heartbeats, after the last message. Default 0.
     pub linger: Duration,
+    /// Whether it leaves message traces. Default not.
+    pub traced: bool,
 }
 
 impl JavaSend {
@@ -170,6 +172,7 @@ impl JavaSend {
             body_len: 64,
             threads: 1,
             linger: Duration::ZERO,
+            traced: false,
         }
     }
 
@@ -191,6 +194,13 @@ impl JavaSend {
     #[must_use]
     pub const fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Sets [`traced`](Self::traced).
+    #[must_use]
+    pub const fn traced(mut self) -> Self {
+        self.traced = true;
         self
     }
 
