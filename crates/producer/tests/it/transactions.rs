@@ -12,8 +12,8 @@ use rocketmq_producer_core::config::routing::remoting::{
     Delivery, MessageError, RequestCode, ResponseCode,
 };
 use rocketmq_producer_core::{
-    CheckedMessage, LocalTransactionState, SendFailure, SendStatus, Settlement, TransactionChecker,
-    TransactionError, TransactionalProducer,
+    CheckedMessage, EndTransactionContext, EndTransactionHook, LocalTransactionState, SendFailure,
+    SendStatus, Settlement, TransactionChecker, TransactionError, TransactionalProducer,
 };
 use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
 
@@ -129,7 +129,7 @@ async fn an_unknown_transaction_is_settled_by_the_checker() {
     let cluster = cluster(1).await;
     for (says, seen) in [(Rollback, 0), (Commit, 1)] {
         let checker = Known::new(Manner::Say(says));
-        let producer = transactional(&cluster, checker.clone()).await;
+        let producer = transactional(&cluster, Arc::<Known>::clone(&checker)).await;
         let receipt = producer
             .send_transaction(message(), |_| async { Unknown })
             .await
@@ -170,7 +170,7 @@ async fn a_local_step_that_is_under_way_is_not_decided_by_the_checker() {
     let cluster = cluster(1).await;
     // It would find no trace of the local step yet.
     let checker = Known::new(Manner::Say(Rollback));
-    let producer = transactional(&cluster, checker.clone()).await;
+    let producer = transactional(&cluster, Arc::<Known>::clone(&checker)).await;
     let open = producer.begin(message()).await.unwrap();
     assert_eq!(cluster.check_transactions(), 1);
     soon(async {
@@ -243,7 +243,7 @@ async fn a_half_message_that_is_refused_runs_no_local_step() {
 async fn a_half_message_whose_outcome_is_unknown_is_rolled_back_when_the_broker_asks() {
     let cluster = cluster(1).await;
     let checker = Known::new(Manner::Say(Commit));
-    let producer = transactional(&cluster, checker.clone()).await;
+    let producer = transactional(&cluster, Arc::<Known>::clone(&checker)).await;
     cluster
         .faults(A)
         .unwrap()
@@ -302,7 +302,7 @@ async fn a_weak_half_message_is_rolled_back_and_the_caller_is_told() {
 async fn a_commit_without_an_answer_is_not_told_twice_and_not_committed_twice() {
     let cluster = cluster(1).await;
     let checker = Known::new(Manner::Say(Commit));
-    let producer = transactional(&cluster, checker.clone()).await;
+    let producer = transactional(&cluster, Arc::<Known>::clone(&checker)).await;
     cluster
         .faults(A)
         .unwrap()
@@ -341,7 +341,7 @@ async fn a_commit_that_a_busy_broker_threw_away_is_told_again() {
 async fn a_commit_that_no_broker_could_be_told_is_given_when_it_asks() {
     let cluster = cluster(1).await;
     let checker = Known::new(Manner::Say(Rollback));
-    let producer = transactional(&cluster, checker.clone()).await;
+    let producer = transactional(&cluster, Arc::<Known>::clone(&checker)).await;
     let open = producer.begin(message()).await.unwrap();
     cluster.stop_broker(A).await.unwrap();
     let receipt = open.commit().await;
@@ -357,7 +357,7 @@ async fn a_commit_that_no_broker_could_be_told_is_given_when_it_asks() {
 async fn a_copy_of_a_committed_half_message_is_not_delivered_again() {
     let cluster = cluster(1).await;
     let checker = Known::new(Manner::Say(Commit));
-    let producer = transactional(&cluster, checker.clone()).await;
+    let producer = transactional(&cluster, Arc::<Known>::clone(&checker)).await;
     // The first attempt is stored and its answer lost, so a second half message follows.
     cluster
         .faults(A)
@@ -411,6 +411,38 @@ async fn a_delayed_message_is_refused_before_anything_is_sent() {
         SendFailure::Message(MessageError::Timing(TimingError::Transaction))
     ));
     assert_eq!(cluster.message_count(HALF), 0);
+}
+
+/// Notes the ends that it is told of.
+#[derive(Default)]
+struct Ends(Mutex<Vec<(LocalTransactionState, bool)>>);
+
+#[async_trait]
+impl EndTransactionHook for Ends {
+    async fn end_transaction(&self, context: &EndTransactionContext<'_>) {
+        assert_eq!((context.group(), context.topic()), (GROUP, TOPIC));
+        let end = (context.state(), context.is_from_check());
+        self.0.lock().unwrap().push(end);
+    }
+}
+
+#[tokio::test]
+async fn hooks_are_told_of_every_end() {
+    let cluster = cluster(1).await;
+    let ends = Arc::<Ends>::default();
+    let producer = builder(&cluster)
+        .end_transaction_hook(Arc::<Ends>::clone(&ends))
+        .start_transactional(Known::new(Manner::Say(Commit)))
+        .await
+        .unwrap();
+    for state in [Rollback, Unknown] {
+        let sent = producer.send_transaction(message(), |_| async move { state });
+        sent.await.unwrap();
+    }
+    until_settled(&cluster).await;
+    let told = ends.0.lock().unwrap().clone();
+    assert_eq!(told[..2], [(Rollback, false), (Unknown, false)]);
+    assert!(told[2..].contains(&(Commit, true)), "{told:?}");
 }
 
 #[tokio::test]
