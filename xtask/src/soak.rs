@@ -9,7 +9,7 @@ use crate::shell;
 /// How long, where, and with which faults.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Handed to the program: --minutes M, --seconds N, --apache, --seed S; see `cargo xtask soak -- --help`.
+    /// Handed to the program: --minutes M, --seconds N, --apache, --seed S, --transactions N; see `cargo xtask soak -- --help`.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,

@@ -33,7 +33,7 @@ struct ByBody {
 }
 
 fn was_done(body: &[u8]) -> bool {
-    body.last().is_some_and(|digit| (digit - b'0') % 2 == 0)
+    body.last().is_some_and(|digit| (digit - b'0').is_multiple_of(2))
 }
 
 #[async_trait]
