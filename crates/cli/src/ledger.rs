@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use rocketmq_producer::remoting::Delivery;
-use rocketmq_producer::{Attempt, SendError, SendReceipt};
+use rocketmq_producer::{Attempt, SendError, SendReceipt, Via};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -128,7 +128,7 @@ impl<'a> LedgerLine<'a> {
                 offset: Some(receipt.queue_offset()),
                 msg_id: Some(receipt.message_id().to_string()),
                 offset_msg_id: receipt.offset_message_id().map(ToString::to_string),
-                via: entry.transaction.map(|_| "half"),
+                via: receipt.via().map(Via::as_str),
                 attempts: receipt
                     .attempts()
                     .map(|a| AttemptLine::new(a, t0))

@@ -219,7 +219,11 @@ impl<'a> Call<'a> {
             queue_offset: answer.queue_offset,
             offset_message_id: answer.offset_message_id,
             transaction_id: answer.transaction_id,
-            via: Via::of(self.message, stamp.born),
+            via: if self.options.sys_flag == 0 {
+                Via::of(self.message, stamp.born)
+            } else {
+                Some(Via::Half)
+            },
             latency,
             earlier_attempts,
             attempt,

@@ -33,7 +33,8 @@ struct ByBody {
 }
 
 fn was_done(body: &[u8]) -> bool {
-    body.last().is_some_and(|digit| (digit - b'0').is_multiple_of(2))
+    body.last()
+        .is_some_and(|digit| (digit - b'0').is_multiple_of(2))
 }
 
 #[async_trait]

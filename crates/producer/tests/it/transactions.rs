@@ -13,7 +13,7 @@ use rocketmq_producer_core::config::routing::remoting::{
 };
 use rocketmq_producer_core::{
     CheckedMessage, EndTransactionContext, EndTransactionHook, LocalTransactionState, SendFailure,
-    SendStatus, Settlement, TransactionChecker, TransactionError, TransactionalProducer,
+    SendStatus, Settlement, TransactionChecker, TransactionError, TransactionalProducer, Via,
 };
 use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
 
@@ -113,6 +113,7 @@ async fn a_committed_message_is_seen_and_a_rolled_back_one_is_not() {
             .unwrap();
         assert_eq!(receipt.state(), state);
         assert!(receipt.settlement().is_confirmed());
+        assert_eq!(receipt.half().via(), Some(Via::Half));
         assert_eq!(cluster.message_count(TOPIC), 1, "{state:?}");
     }
     assert_eq!(cluster.open_transactions(), 0);
