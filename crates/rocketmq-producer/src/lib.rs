@@ -26,7 +26,7 @@ pub use rocketmq_producer_core::{
 pub use rocketmq_producer_core::{
     BlockingTransactionalProducer, CheckedMessage, HalfMessage, OpenTransaction, Settlement,
     TransactionChecker, TransactionError, TransactionReceipt, TransactionStats,
-    TransactionalProducer,
+    TransactionalProducer, Via,
 };
 
 pub use config::{
