@@ -46,6 +46,7 @@ import org.apache.rocketmq.remoting.netty.NettyRemotingClient;
 import org.apache.rocketmq.remoting.protocol.RemotingCommand;
 import org.apache.rocketmq.remoting.protocol.RemotingSerializable;
 import org.apache.rocketmq.tools.admin.DefaultMQAdminExt;
+import org.apache.rocketmq.tools.command.MQAdminStartup;
 
 public final class Reader {
     private static final int PULL = 1024;
@@ -113,6 +114,9 @@ public final class Reader {
             case "ask":
                 ask(options);
                 break;
+            case "admin":
+                admin(options);
+                break;
             case "find":
                 find(options);
                 break;
@@ -122,6 +126,11 @@ public final class Reader {
             default:
                 throw new IllegalArgumentException("unknown command " + args[0]);
         }
+    }
+
+    /** Runs a command of Apache's tool. */
+    private static void admin(Map<String, String> options) {
+        MQAdminStartup.main0(options.get("--line").split(" "), hook(options));
     }
 
     private static DefaultMQPullConsumer consumer(Map<String, String> options) throws Exception {

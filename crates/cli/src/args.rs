@@ -30,7 +30,8 @@ Exit status:
 
 const SEND_NOTES: &str = "\
 Fields of a JSON line, of which the body must be there:
-  {\"id\", \"body\" or \"body_base64\", \"tags\", \"keys\": [], \"sharding_key\", \"properties\": {}}
+  {\"id\", \"body\" or \"body_base64\", \"tags\", \"keys\": [], \"sharding_key\", \"properties\": {},
+   and one of \"delay_level\", \"delay_ms\", \"deliver_at\" (ms since 1970)}
 
 Example:
   rocketmq-producer send --topic orders --format jsonl --file orders.jsonl --ordered --ledger sent.jsonl

@@ -20,11 +20,11 @@ use crate::receipt::SendReceipt;
 /// A future of its own, so that it may hold one like that which holds it.
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The namespace that the settings name. One found in the name server's address (`MQ_INST_…`) is put into the settings
-/// before.
+/// The namespace that the settings name, else the instance that the name server's address belongs to (`MQ_INST_…`).
 pub(crate) fn of(config: &ProducerConfig) -> Option<Namespace> {
+    let given = config.namespace.as_deref();
     // Checked with the other settings.
-    Namespace::new(config.namespace.as_deref()?).ok()
+    Namespace::new(given.or_else(|| config.namesrv_addr.instance())?).ok()
 }
 
 /// The name as brokers know it.

@@ -8,9 +8,9 @@ pub use rocketmq_producer_core::{
     Admin, AdminError, Attempt, BatchError, BatchRule, BlockingFailure, BlockingProducer,
     BrokerPing, BuildError, ErrorKind, FlushReport, FoundMessages, FullBound, GroupConnection,
     HeartbeatReport, KeyQuery, Lane, PreheatReport, Producer, ProducerBuilder, ProducerStats,
-    SendAll, SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProbe, SendProgress,
-    SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State, TopicChange, TopicStatus,
-    TopicTarget, create_producer,
+    RecallError, SendAll, SendAllAsCompleted, SendError, SendFailure, SendOptions, SendProbe,
+    SendProgress, SendReceipt, SendSink, SendStatus, ShutdownReport, StartError, State,
+    TopicChange, TopicStatus, TopicTarget, create_producer,
 };
 // Metrics.
 pub use rocketmq_producer_core::{

@@ -43,7 +43,12 @@ pub(crate) use promise;
 
 /// Two brokers, which create topics on demand.
 pub(crate) fn on_5_5_0() -> ClusterSpec {
-    spec(Version::V5_5_0).brokers(2).auto_create_topics(true)
+    spec(Version::V5_5_0)
+        .brokers(2)
+        .auto_create_topics(true)
+        // Light queues, which nothing uses that does not name them.
+        .broker_conf("enableLmq=true")
+        .broker_conf("enableMultiDispatch=true")
 }
 
 /// One broker, which creates no topic by itself.

@@ -20,6 +20,7 @@ mod doctor;
 mod errors;
 mod faults;
 mod java_client;
+mod kinds;
 mod load;
 mod order;
 mod preheat;

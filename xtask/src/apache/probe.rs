@@ -22,9 +22,16 @@ pub struct Answer {
     pub remark: Option<String>,
     /// The body as sent.
     pub body: Vec<u8>,
+    fields: BTreeMap<String, String>,
 }
 
 impl Answer {
+    /// The value of an ext field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
     /// The answer itself if its code is 0.
     ///
     /// # Errors
@@ -42,6 +49,8 @@ impl Answer {
 struct Header {
     code: i64,
     remark: Option<String>,
+    #[serde(default, rename = "extFields")]
+    fields: Option<BTreeMap<String, String>>,
 }
 
 /// Sends one request with a JSON header over a connection of its own and waits for the answer.
@@ -80,6 +89,7 @@ fn exchange(
         code: header.code,
         remark: header.remark,
         body: body.to_vec(),
+        fields: header.fields.unwrap_or_default(),
     })
 }
 

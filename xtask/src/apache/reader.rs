@@ -132,6 +132,16 @@ impl Reader {
         Ok(())
     }
 
+    /// Runs a command of Apache's own tool (`mqadmin`), its parts separated by spaces. What it prints is not looked at,
+    /// and neither is its success: look at what it was to do.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub fn admin_tool(&self, line: &str) -> Result<()> {
+        let _: Vec<serde_json::Value> = self.run(&["admin", "--line", line])?;
+        Ok(())
+    }
+
     /// Sends one request to a server by Apache's own client, in ways that [`ask`](super::ask) does not know: signed or
     /// in TLS. The answer's body must be text.
     ///

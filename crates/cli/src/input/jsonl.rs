@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,6 +51,10 @@ struct Record {
     tags: Option<String>,
     keys: Option<Vec<String>>,
     sharding_key: Option<String>,
+    delay_level: Option<u8>,
+    delay_ms: Option<u64>,
+    /// Milliseconds since 1970.
+    deliver_at: Option<u64>,
     #[serde(default)]
     properties: Option<Pairs>,
     transaction: Option<End>,
@@ -148,6 +153,15 @@ fn message(topic: Arc<str>, body: Bytes, record: &Record) -> Result<Message, Mes
     if let Some(key) = &record.sharding_key {
         message = message.with_sharding_key(key)?;
     }
+    if let Some(level) = record.delay_level {
+        message = message.with_delay_level(level)?;
+    }
+    if let Some(millis) = record.delay_ms {
+        message = message.with_delay(Duration::from_millis(millis))?;
+    }
+    if let Some(millis) = record.deliver_at {
+        message = message.with_deliver_at_millis(millis)?;
+    }
     for (name, value) in record.properties.iter().flat_map(|pairs| &pairs.0) {
         message = message.with_property(name, value)?;
     }
@@ -186,6 +200,25 @@ mod tests {
         assert_eq!(entry.transaction, Some(LocalTransactionState::Rollback));
         let error = read(r#"{"body":"x","transaction":"maybe"}"#).unwrap_err();
         assert!(error.contains("`commit`, `rollback`, `unknown`"), "{error}");
+    }
+
+    #[test]
+    fn a_time_of_delivery_reaches_the_message_and_two_are_a_broken_rule() {
+        for (text, name, value) in [
+            (r#"{"body":"x","delay_level":3}"#, "DELAY", "3"),
+            (r#"{"body":"x","delay_ms":1500}"#, "TIMER_DELAY_MS", "1500"),
+            (r#"{"body":"x","deliver_at":17}"#, "TIMER_DELIVER_MS", "17"),
+        ] {
+            let message = read(text).unwrap().message.unwrap();
+            assert_eq!(message.property(name), Some(value), "{text}");
+        }
+        let both = read(r#"{"body":"x","delay_level":3,"delay_ms":1}"#).unwrap();
+        assert!(matches!(both.message, Err(MessageError::Timing(_))));
+        let negative = read(r#"{"body":"x","delay_ms":-1}"#).unwrap_err();
+        assert!(
+            negative.starts_with("invalid value: integer `-1`"),
+            "{negative}"
+        );
     }
 
     #[test]
