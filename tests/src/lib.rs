@@ -1,6 +1,7 @@
 //! What end-to-end tests share: the oracle that compares what was acknowledged with what is stored, and payloads that
 //! can be told apart.
 
+pub mod authority;
 mod book;
 pub mod breaking;
 pub mod certificates;
@@ -13,6 +14,7 @@ pub mod oracle;
 pub mod page;
 pub mod payload;
 pub mod peer;
+pub mod printed;
 pub mod proxy;
 pub mod sim;
 pub mod soak;

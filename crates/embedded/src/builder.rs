@@ -26,6 +26,8 @@ pub struct ClusterBuilder {
     pub(crate) is_null: bool,
     pub(crate) encoding: HeaderEncoding,
     pub(crate) site: Site,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<crate::tls::ServerTls>,
     pub(crate) settings: BrokerSettings,
     pub(crate) checks_transactions: bool,
 }
@@ -42,6 +44,8 @@ impl Default for ClusterBuilder {
             is_null: false,
             encoding: HeaderEncoding::Json,
             site: Site::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
             checks_transactions: false,
             settings: BrokerSettings {
                 cluster: Arc::from("DefaultCluster"),
@@ -218,19 +222,51 @@ impl ClusterBuilder {
     /// [`Dialer`](rocketmq_producer_remoting::Dialer).
     #[must_use]
     pub fn in_memory(mut self, network: &MemoryNetwork) -> Self {
-        self.site = Site::Memory(network.clone());
+        self.site.network = Some(network.clone());
         self
+    }
+
+    /// Lets all servers speak TLS only, with the files of `tls`, read at the start. They speak plain text by default.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: crate::tls::ServerTls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    #[cfg(feature = "tls")]
+    fn secured(mut self) -> Result<Self, EmbeddedError> {
+        if let Some(tls) = &self.tls {
+            self.site.security = crate::server::Security::tls(tls.acceptor()?);
+        }
+        Ok(self)
+    }
+
+    /// Where name servers listen.
+    pub(crate) fn name_server_site(&self) -> Site {
+        #[cfg(feature = "tls")]
+        if self.tls.as_ref().is_some_and(|tls| !tls.name_servers) {
+            return Site {
+                network: self.site.network.clone(),
+                ..Site::default()
+            };
+        }
+        self.site.clone()
     }
 
     /// Starts the cluster on the current tokio runtime; once this returns, every server listens
     /// and every topic has its route.
     ///
     /// # Errors
-    /// When there is nothing to start or a port cannot be listened on.
+    /// When there is nothing to start, a port cannot be listened on, or files of TLS cannot be used.
     ///
     /// # Cancel safety
     /// Dropping the future frees everything started so far.
     pub async fn start(self) -> Result<EmbeddedCluster, EmbeddedError> {
-        EmbeddedCluster::start(&self)
+        #[cfg(feature = "tls")]
+        let this = self.secured()?;
+        #[cfg(not(feature = "tls"))]
+        let this = self;
+        EmbeddedCluster::start(&this)
     }
 }

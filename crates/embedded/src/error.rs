@@ -27,6 +27,9 @@ pub enum EmbeddedError {
     /// The settings describe no cluster.
     #[error("a cluster needs at least one {0}")]
     Nothing(&'static str),
+    /// The files of servers that are to speak TLS cannot be used.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
     /// No broker has this name.
     #[error("no broker is named {name:?}, there are {known}")]
     UnknownBroker {

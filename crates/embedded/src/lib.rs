@@ -10,6 +10,8 @@ mod network;
 mod null;
 mod server;
 mod stored_message;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use broker::ProducerConnection;
 pub use builder::ClusterBuilder;
@@ -18,3 +20,5 @@ pub use error::EmbeddedError;
 pub use fault::{ArmedFault, Condition, Fault, FaultPlan, Reaction};
 pub use network::MemoryNetwork;
 pub use stored_message::StoredMessage;
+#[cfg(feature = "tls")]
+pub use tls::ServerTls;

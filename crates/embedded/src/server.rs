@@ -2,6 +2,7 @@
 
 mod connection;
 mod desk;
+mod security;
 mod socket;
 
 use std::io;
@@ -19,6 +20,10 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 pub(crate) use self::desk::{Desk, Handler, remark};
+#[cfg(feature = "tls")]
+pub(crate) use self::security::Security;
+#[cfg(not(feature = "tls"))]
+use self::security::Security;
 pub(crate) use self::socket::Site;
 use self::socket::{Held, Listener};
 use crate::fault::ArmedFault;
@@ -194,7 +199,9 @@ impl<S: Service> Server<S> {
             token: CancellationToken::new(),
             peers: Arc::default(),
         };
-        let accepting = accept(listener, Arc::clone(&self.service), running.clone());
+        let security = self.site.security.clone();
+        let service = Arc::clone(&self.service);
+        let accepting = accept(listener, security, service, running.clone());
         let token = running.token.clone();
         running
             .tracker
@@ -232,7 +239,12 @@ impl<S> Drop for Server<S> {
     }
 }
 
-async fn accept<S: Service>(mut listener: Listener, service: Arc<S>, running: Running) {
+async fn accept<S: Service>(
+    mut listener: Listener,
+    security: Security,
+    service: Arc<S>,
+    running: Running,
+) {
     static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
     loop {
@@ -254,11 +266,14 @@ async fn accept<S: Service>(mut listener: Listener, service: Arc<S>, running: Ru
             running: running.clone(),
         };
         running.peers.insert(peer.id, peer.clone());
-        let connection = connection::Connection::new(stream, peer, frames, Arc::clone(&service));
+        let connection = connection::Connection::new(peer, frames, Arc::clone(&service));
         let token = running.token.clone();
-        running
-            .tracker
-            .spawn(async move { token.run_until_cancelled(connection.run()).await });
+        let security = security.clone();
+        running.tracker.spawn(async move {
+            token
+                .run_until_cancelled(connection.run(stream, &security))
+                .await
+        });
     }
 }
 

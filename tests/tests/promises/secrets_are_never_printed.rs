@@ -1,86 +1,24 @@
 //! Bodies, property values and credentials appear in no log line, no error, no `Debug` and no listing of settings.
 
-use std::error::Error;
-use std::fmt::Debug;
-use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use rocketmq_producer::remoting::{Credentials, RemotingCommand, RotatingCredentials};
 use rocketmq_producer::{Message, Producer, ProducerConfig, SendOptions};
 use rocketmq_producer_tests::peer::{Peer, Reply, closed_address};
-use tracing_subscriber::fmt::MakeWriter;
+use rocketmq_producer_tests::printed::{Printed, listen};
 
 use crate::support::{A, B, TOPIC, millis};
 
 /// What must not appear, each in a place of its own.
 const SECRETS: [&str; 4] = ["bodysecret", "propertysecret", "keysecret", "shardsecret"];
 
-/// Collects what is printed.
-#[derive(Clone, Default)]
-struct Printed(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Printed {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Printed {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Printed {
-    fn debug(&self, thing: &impl Debug) {
-        let text = format!("{thing:?}\n{thing:#?}\n");
-        self.0.lock().unwrap().extend_from_slice(text.as_bytes());
-    }
-
-    fn error(&self, error: &(dyn Error + 'static)) {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            self.debug(&error);
-            let text = format!("{error}\n{error:#}\n");
-            self.0.lock().unwrap().extend_from_slice(text.as_bytes());
-            next = error.source();
-        }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
 fn message() -> Result<Message> {
     let message = Message::new(TOPIC, SECRETS[0].repeat(20))?
         .with_property("mine", SECRETS[1])?
         .with_keys([SECRETS[2]])?;
     Ok(message.with_sharding_key(SECRETS[3])?)
-}
-
-/// Has everything that this thread logs written to `printed`, until what it returns is dropped. The runtimes here have
-/// one thread each, so everything the producer does is heard.
-fn listen(printed: &Printed) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(printed.clone())
-        .with_ansi(false)
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    // With one subscriber alone, a place that another thread's test reaches first is asked for by
-    // that thread, which has none, and stays silent for all.
-    let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    (guard, second)
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ impl NameServers {
             let wanted = builder.name_server_port.filter(|_| index == 0);
             let port = wanted.unwrap_or(0);
             let make = |_| Desk::new(NameServer::default(), builder.encoding, Arc::clone(changed));
-            Server::bind(&builder.site, port, make)
+            Server::bind(&builder.name_server_site(), port, make)
                 .map_err(|source| listen_error(index, port, source))
         };
         let servers = (0..builder.name_servers)

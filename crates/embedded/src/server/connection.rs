@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::security::Security;
 use super::socket::Stream;
 use super::{Flow, Peer, Service};
 use crate::fault::ArmedFault;
@@ -20,7 +21,6 @@ const READ_SIZE: usize = 64 * 1024;
 const KEPT_BUFFER: usize = 1024 * 1024;
 
 pub(super) struct Connection<S: Service> {
-    stream: Stream,
     peer: Peer,
     out_of_turn: mpsc::Receiver<Bytes>,
     service: Arc<S>,
@@ -35,27 +35,25 @@ impl<S: Service> Drop for Connection<S> {
 }
 
 impl<S: Service> Connection<S> {
-    pub(super) fn new(
-        stream: Stream,
-        peer: Peer,
-        out_of_turn: mpsc::Receiver<Bytes>,
-        service: Arc<S>,
-    ) -> Self {
+    pub(super) fn new(peer: Peer, out_of_turn: mpsc::Receiver<Bytes>, service: Arc<S>) -> Self {
         Self {
-            stream,
             peer,
             out_of_turn,
             service,
         }
     }
 
-    pub(super) async fn run(mut self) {
-        if let Err(error) = self.serve().await {
+    pub(super) async fn run(mut self, stream: Stream, security: &Security) {
+        let served = match security.secure(stream).await {
+            Ok(mut stream) => self.serve(&mut stream).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
             debug!(peer = %self.peer.address, %error, "connection ended");
         }
     }
 
-    async fn serve(&mut self) -> io::Result<()> {
+    async fn serve(&mut self, stream: &mut Stream) -> io::Result<()> {
         let mut input = BytesMut::with_capacity(READ_SIZE);
         let mut out = BytesMut::with_capacity(READ_SIZE);
         loop {
@@ -64,7 +62,7 @@ impl<S: Service> Connection<S> {
             }
             tokio::select! {
                 biased;
-                read = self.stream.read_buf(&mut input) => if read? == 0 {
+                read = stream.read_buf(&mut input) => if read? == 0 {
                     return Ok(());
                 },
                 Some(frame) = self.out_of_turn.recv() => {
@@ -77,13 +75,17 @@ impl<S: Service> Connection<S> {
             loop {
                 let flow = self.service.serve(&self.peer, &mut input, &mut out);
                 match &flow {
-                    Ok(Flow::Reset) => return self.stream.reset(),
-                    Ok(Flow::HalfOpen(fault)) => return self.fall_silent(fault).await,
+                    Ok(Flow::Reset) => return stream.reset(),
+                    Ok(Flow::HalfOpen(fault)) => return fall_silent(stream, fault).await,
                     Ok(Flow::Split(piece, pause)) => {
-                        self.write_pieces(&out, *piece, *pause).await?;
+                        write_pieces(stream, &out, *piece, *pause).await?;
                     }
                     _ if out.is_empty() => {}
-                    _ => self.stream.write_all(&out).await?,
+                    _ => {
+                        stream.write_all(&out).await?;
+                        // A TLS session may keep some of it.
+                        stream.flush().await?;
+                    }
                 }
                 out.clear();
                 match flow.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
@@ -105,30 +107,36 @@ impl<S: Service> Connection<S> {
             }
         }
     }
+}
 
-    /// Reads and forgets until the fault is lifted, then resets the connection.
-    async fn fall_silent(&mut self, fault: &ArmedFault) -> io::Result<()> {
-        let mut input = BytesMut::with_capacity(READ_SIZE);
-        let mut lifted = pin!(fault.lifted());
-        loop {
-            input.clear();
-            tokio::select! {
-                biased;
-                () = &mut lifted => return self.stream.reset(),
-                read = self.stream.read_buf(&mut input) => if read? == 0 {
-                    return Ok(());
-                },
-            }
+/// Reads and forgets until the fault is lifted, then resets the connection.
+async fn fall_silent(stream: &mut Stream, fault: &ArmedFault) -> io::Result<()> {
+    let mut input = BytesMut::with_capacity(READ_SIZE);
+    let mut lifted = pin!(fault.lifted());
+    loop {
+        input.clear();
+        tokio::select! {
+            biased;
+            () = &mut lifted => return stream.reset(),
+            read = stream.read_buf(&mut input) => if read? == 0 {
+                return Ok(());
+            },
         }
     }
+}
 
-    async fn write_pieces(&mut self, out: &[u8], piece: usize, pause: Duration) -> io::Result<()> {
-        for (index, piece) in out.chunks(piece.max(1)).enumerate() {
-            if index > 0 {
-                tokio::time::sleep(pause).await;
-            }
-            self.stream.write_all(piece).await?;
+async fn write_pieces(
+    stream: &mut Stream,
+    out: &[u8],
+    piece: usize,
+    pause: Duration,
+) -> io::Result<()> {
+    for (index, piece) in out.chunks(piece.max(1)).enumerate() {
+        if index > 0 {
+            tokio::time::sleep(pause).await;
         }
-        Ok(())
+        stream.write_all(piece).await?;
+        stream.flush().await?;
     }
+    Ok(())
 }

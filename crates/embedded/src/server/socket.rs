@@ -11,14 +11,15 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 use super::BACKLOG;
+use super::security::Security;
 use crate::network::{Arrival, MemoryNetwork};
 
-/// Where servers listen.
+/// Where servers listen, and what their connections go through.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Site {
-    #[default]
-    Loopback,
-    Memory(MemoryNetwork),
+pub(crate) struct Site {
+    /// None: on loopback.
+    pub(crate) network: Option<MemoryNetwork>,
+    pub(crate) security: Security,
 }
 
 /// A port that is held and refuses connections.
@@ -37,13 +38,15 @@ pub(super) enum Listener {
 pub(super) enum Stream {
     Tcp(TcpStream),
     Memory(Box<dyn Transport>),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<Self>>),
 }
 
 impl Site {
     /// Takes a port, 0 standing for any free one.
     pub(super) fn bind(&self, port: u16) -> io::Result<(Held, SocketAddr)> {
-        match self {
-            Self::Loopback => {
+        match &self.network {
+            None => {
                 let socket = TcpSocket::new_v4()?;
                 // Connections of an earlier run that still close must not keep the port.
                 socket.set_reuseaddr(true)?;
@@ -51,7 +54,7 @@ impl Site {
                 let address = socket.local_addr()?;
                 Ok((Held::Tcp(socket), address))
             }
-            Self::Memory(network) => {
+            Some(network) => {
                 let address = network.bind(port);
                 Ok((Held::Memory(network.clone()), address))
             }
@@ -95,6 +98,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_zero_linger(),
             Self::Memory(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => session.get_ref().0.reset(),
         }
     }
 }
@@ -108,6 +113,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Memory(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => Pin::new(session).poll_read(cx, buffer),
         }
     }
 }
@@ -121,6 +128,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => Pin::new(session).poll_write(cx, bytes),
         }
     }
 
@@ -128,6 +137,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Memory(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => Pin::new(session).poll_flush(cx),
         }
     }
 
@@ -135,6 +146,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(session) => Pin::new(session).poll_shutdown(cx),
         }
     }
 }

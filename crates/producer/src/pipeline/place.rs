@@ -395,19 +395,35 @@ fn is_out(broker: &Broker) -> bool {
     }
 }
 
-/// The first outcome of `work` on all `items`.
-async fn first_of<I, T, F>(items: Vec<I>, work: impl Fn(I) -> F) -> T
+/// The first success of `work` on all `items`; the last failure once all have failed.
+async fn first_of<I, T, E, F>(items: Vec<I>, work: impl Fn(I) -> F) -> Result<T, E>
 where
-    F: Future<Output = T> + Send,
+    F: Future<Output = Result<T, E>> + Send,
 {
     let mut all: Vec<_> = items.into_iter().map(|item| Box::pin(work(item))).collect();
+    let mut failed = None;
     std::future::poll_fn(|context| {
-        let outcomes = all.iter_mut().map(|one| one.as_mut().poll(context));
+        let mut succeeded = None;
         // Each is polled, so that each is woken.
-        outcomes.fold(Poll::Pending, |first, outcome| match first {
-            Poll::Ready(_) => first,
-            Poll::Pending => outcome,
-        })
+        all.retain_mut(|one| match one.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(Ok(outcome)) => {
+                succeeded.get_or_insert(outcome);
+                false
+            }
+            Poll::Ready(Err(error)) => {
+                failed = Some(error);
+                false
+            }
+        });
+        match (succeeded, failed.take()) {
+            (Some(outcome), _) => Poll::Ready(Ok(outcome)),
+            (None, Some(error)) if all.is_empty() => Poll::Ready(Err(error)),
+            (None, error) => {
+                failed = error;
+                Poll::Pending
+            }
+        }
     })
     .await
 }
@@ -450,13 +466,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_to_be_ready_wins_wherever_it_stands() {
-        for items in [[3, 1, 2], [1, 2, 3], [2, 3, 1]] {
-            let first = first_of(items.to_vec(), |item| async move {
-                tokio::time::sleep(std::time::Duration::from_secs(item)).await;
-                item
-            });
-            assert_eq!(first.await, 1);
+    async fn the_first_success_wins_wherever_it_stands() {
+        // The even ones fail.
+        let work = |item: u64| async move {
+            tokio::time::sleep(std::time::Duration::from_secs(item)).await;
+            if item % 2 == 0 { Err(item) } else { Ok(item) }
+        };
+        for items in [[3, 5, 2], [2, 3, 5], [5, 2, 3]] {
+            assert_eq!(first_of(items.to_vec(), work).await, Ok(3));
         }
+        assert_eq!(first_of(vec![4, 2, 6], work).await, Err(6));
     }
 }

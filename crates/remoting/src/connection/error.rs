@@ -8,7 +8,7 @@ use crate::delivery::Delivery;
 use crate::dialer::{HostFailure, Rerouted, find};
 use crate::frame::FrameError;
 use crate::hook::HookError;
-use crate::proxy::ProxyError;
+use crate::proxy::{ProxyError, ProxyFailure};
 use crate::tls::TlsFailure;
 
 /// A request that got no answer.
@@ -219,6 +219,24 @@ impl ConnectFailure {
     #[must_use]
     pub fn host(&self) -> Option<&HostFailure> {
         self.io().and_then(find)
+    }
+
+    /// Whether another dial a moment later would fail in the same way: a certificate that proves nothing, versions of TLS
+    /// that do not meet, a proxy that refuses.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        let by_proxy = self.proxy().map(ProxyError::failure);
+        // What speaks no TLS may be a server that was ending.
+        let by_tls = self.tls();
+        by_tls.is_some_and(|failure| !matches!(failure, TlsFailure::NotTls | TlsFailure::Other(_)))
+            || matches!(
+                by_proxy,
+                Some(
+                    ProxyFailure::LoginRequired
+                        | ProxyFailure::LoginRefused
+                        | ProxyFailure::Forbidden { .. }
+                )
+            )
     }
 
     /// The address that was dialled in place of the advertised one, if the dialer did so (settings `address_map` and

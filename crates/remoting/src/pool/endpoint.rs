@@ -205,8 +205,8 @@ impl Endpoint {
     /// meanwhile.
     ///
     /// # Errors
-    /// The last [`ConnectError`] if there was none before `deadline`, or at once that the pool is
-    /// closed.
+    /// The last [`ConnectError`] if there was none before `deadline`; at once if the pool is
+    /// closed, or the failure [is lasting](ConnectFailure::is_lasting).
     ///
     /// # Cancel safety
     /// Safe; a dial that has begun goes on and serves later calls.
@@ -224,6 +224,7 @@ impl Endpoint {
                 Ok(_) => {}
                 Err(error) => match error.failure() {
                     ConnectFailure::PoolClosed => return Err(error),
+                    failure if failure.is_lasting() => return Err(error),
                     ConnectFailure::DeadlineExceeded => {
                         return Err(last.unwrap_or(error));
                     }
