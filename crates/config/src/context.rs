@@ -64,6 +64,7 @@ impl ProducerConfig {
                 refused.push(*key);
             }
         }
+        self.adopt_instance();
         if refused.is_empty() {
             Ok(())
         } else {

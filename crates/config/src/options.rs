@@ -210,6 +210,19 @@ impl ProducerConfig {
         Some(options)
     }
 
+    /// Takes the instance that the name servers belong to (`MQ_INST_…`) as the namespace, unless one is given; whether it
+    /// did (Java: `ClientConfig.getNamespace`).
+    pub(crate) fn adopt_instance(&mut self) -> bool {
+        let instance = self.namesrv_addr.instance();
+        match instance.filter(|_| self.namespace.is_none()) {
+            Some(instance) => {
+                self.namespace = Some(instance.to_owned());
+                true
+            }
+            None => false,
+        }
+    }
+
     /// The proxy that connections go through, if they do.
     #[must_use]
     pub fn socks5_options(&self) -> Option<Socks5Options> {
@@ -226,6 +239,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::source::ConfigSource;
 
     fn with(settings: &[(&str, &str)]) -> ProducerConfig {
         crate::create_custom_config("g", "a:1", settings.iter().copied()).expect("valid")
@@ -316,5 +330,13 @@ mod tests {
             ("orders", "hush")
         );
         assert!(with(&[]).socks5_options().is_none());
+        let endpoint = ("namesrv_addr", "http://MQ_INST_1_2.mq.example.com:80");
+        let config = with(&[endpoint]);
+        assert_eq!(config.namespace.as_deref(), Some("MQ_INST_1_2"));
+        let entries = config.entries();
+        let entry = entries.iter().find(|entry| entry.key == "namespace");
+        assert_eq!(entry.expect("listed").source, ConfigSource::Code);
+        let config = with(&[endpoint, ("namespace", "mine")]);
+        assert_eq!(config.namespace.as_deref(), Some("mine"));
     }
 }

@@ -79,10 +79,14 @@ macro_rules! settings {
                     $( $key: resolved.value(stringify!($key), &$limits)?, )+
                     provenance: Vec::new(),
                 };
+                let adopted = config.adopt_instance();
                 config.provenance = config
                     .rendered()
                     .into_iter()
-                    .map(|(setting, text)| (text, resolved.source(setting.key)))
+                    .map(|(setting, text)| match setting.key {
+                        "namespace" if adopted => (text, resolved.source("namesrv_addr")),
+                        key => (text, resolved.source(key)),
+                    })
                     .collect();
                 ConfigError::check(config.incomplete())?;
                 Ok(config)
@@ -300,7 +304,7 @@ settings! {
 
     /// The namespace that topics and the group belong to: brokers know them as namespace%name, the program by their plain names.
     namespace: Option<String>, set by &str,
-    default none "none",
+    default none "none, or the instance of namesrv_addr (MQ_INST_…)",
     allowed "1 to 64 of a-z A-Z 0-9 | _ -" = namespace_rule as TextRule,
     java Some("namespace"), old false;
 

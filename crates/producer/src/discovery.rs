@@ -18,7 +18,12 @@ pub(crate) fn of(
     let Some(url) = config.namesrv_addr.page() else {
         return Ok(None);
     };
-    let discovery = HttpDiscovery::new(url.clone())
+    let url = match &config.unit_name {
+        // A unit's name has nothing that a URL could not have.
+        Some(unit) => url.with_unit(unit).unwrap_or_else(|_| url.clone()),
+        None => url.clone(),
+    };
+    let discovery = HttpDiscovery::new(url)
         .with_dialer(Arc::clone(&dialers.plain))
         .with_timeout(config.namesrv_discovery_timeout);
     Ok(Some(Arc::new(discovery)))

@@ -110,7 +110,8 @@ async fn a_page_that_tells_nothing_is_named_and_asked_again() -> Result<()> {
 
 #[tokio::test]
 async fn pages_and_endpoints_of_instances_are_reached_through_the_proxy() -> Result<()> {
-    let cluster = cluster().topic(TOPIC, 2).start().await?;
+    let wrapped = format!("MQ_INST_1_2%{TOPIC}");
+    let cluster = cluster().topic(TOPIC, 2).topic(&wrapped, 2).start().await?;
     let inside = "MQ_INST_1_2.mq.invalid:9876";
     let page = Page::start(Some(inside)).await?;
     let names = [
@@ -127,12 +128,19 @@ async fn pages_and_endpoints_of_instances_are_reached_through_the_proxy() -> Res
             .configure(|settings| {
                 settings
                     .send_msg_timeout(PATIENT)
+                    .unit_name("center")
                     .socks_proxy(&proxy.address())
             })
             .start()
             .await?;
         producer.send(Message::new(TOPIC, source)?).await?;
     }
-    assert_eq!(page.asked()[0], "GET /list HTTP/1.1");
+    assert_eq!(page.asked()[0], "GET /list-center?nofix=1 HTTP/1.1");
+    assert_eq!(cluster.message_count(TOPIC), 1);
+    assert_eq!(
+        cluster.message_count(&wrapped),
+        1,
+        "the instance is a namespace"
+    );
     Ok(())
 }

@@ -88,7 +88,12 @@ impl FromStr for NameServerSource {
             None if text.contains("://") => return Err(ParseSourceError::Scheme),
             None => Kind::List(text.parse()?),
         };
-        Ok(Self { kind })
+        let source = Self { kind };
+        // No namespace has a longer name.
+        if source.instance().is_some_and(|name| name.len() > 64) {
+            return Err(ParseSourceError::Instance);
+        }
+        Ok(source)
     }
 }
 
@@ -114,6 +119,9 @@ pub enum ParseSourceError {
     /// It is no list of addresses.
     #[error(transparent)]
     Addresses(#[from] ParseAddressesError),
+    /// The name of the instance that it belongs to is too long for a namespace.
+    #[error("the name of the instance is longer than 64 characters")]
+    Instance,
     /// It begins with another scheme than `http://`.
     #[error("pages that tell name servers are asked over http:// only")]
     Scheme,
@@ -305,6 +313,11 @@ mod tests {
             let error = text.parse::<NameServerSource>().unwrap_err();
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+        let long = format!("MQ_INST_{}_1.x:1", "1".repeat(60));
+        assert_eq!(
+            long.parse::<NameServerSource>(),
+            Err(ParseSourceError::Instance)
+        );
         let long = format!("http://a/{}", "p".repeat(3000));
         assert!(long.parse::<NameServerSource>().is_err());
     }
