@@ -65,10 +65,12 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     config.create_topic = false;
     let timeout = config.send_msg_timeout;
     let producer = start(config, 1).await?;
+    let admin = producer.admin().with_timeout(timeout);
     let patient = Patient {
-        admin: producer.admin().with_timeout(timeout),
+        // As brokers know it.
+        topic: admin.full_name(&args.topic).as_ref().to_owned(),
+        admin,
         producer,
-        topic: args.topic,
         may_store: args.send,
     };
     let mut report = Report::new(args.json);

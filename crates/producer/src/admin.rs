@@ -17,12 +17,14 @@ pub use self::error::AdminError;
 pub use self::messages::{FoundMessages, KeyQuery};
 pub use self::probe::{BrokerPing, SendProbe};
 pub use self::topics::{GroupConnection, TopicChange, TopicStatus, TopicTarget};
+use crate::config::routing::remoting::message::Namespace;
 use crate::config::routing::remoting::protocol::{ClusterInfo, TopicRouteData};
 use crate::config::routing::remoting::{
     ByteSize, ConnectionPool, NoFields, RequestCode, RequestHeader, Response, ResponseCode,
 };
 use crate::config::routing::{NameServerClient, RouteQuestion, RouteSource as _};
 use crate::deadline;
+use crate::namespace::wrapped;
 
 /// Longest time of a call unless it is set. Java: `MQAdminImpl.timeoutMillis`.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(6);
@@ -53,6 +55,7 @@ pub struct Admin {
     source: NameServerClient,
     brokers: ConnectionPool,
     timeout: Duration,
+    namespace: Option<Namespace>,
 }
 
 impl Admin {
@@ -68,7 +71,21 @@ impl Admin {
             source,
             brokers,
             timeout: DEFAULT_TIMEOUT,
+            namespace: None,
         }
+    }
+
+    /// Puts names of topics and groups into a namespace, as sends do.
+    pub(crate) fn in_namespace(mut self, namespace: Option<Namespace>) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    /// The name by which brokers know a topic or a group: with the namespace before it, if there is one (setting
+    /// `namespace`). All calls here take either name.
+    #[must_use]
+    pub fn full_name(&self, plain: &str) -> Arc<str> {
+        wrapped(self.namespace.as_ref(), plain)
     }
 
     /// Sets the longest time of a call, 6 s by default.
@@ -92,7 +109,8 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn route(&self, topic: &str) -> Result<Arc<TopicRouteData>, AdminError> {
-        self.route_before(topic, self.deadline()).await
+        self.route_before(&self.full_name(topic), self.deadline())
+            .await
     }
 
     /// All brokers that a name server knows.

@@ -15,6 +15,7 @@ use crate::config::routing::{
 use crate::config::{ProducerConfig, ProducerConfigBuilder, Template};
 use crate::error::BuildError;
 use crate::heartbeat::HeartbeatReport;
+use crate::namespace;
 use crate::network::Network;
 
 use self::client::Share;
@@ -146,7 +147,8 @@ impl ClientContext {
     /// Administration over the same connections.
     #[must_use]
     pub fn admin(&self) -> Admin {
-        self.client().admin(&Arc::from(INNER_GROUP))
+        let admin = self.client().admin(&Arc::from(INNER_GROUP));
+        admin.in_namespace(namespace::of(self.config()))
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {

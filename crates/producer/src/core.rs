@@ -355,7 +355,8 @@ impl Core {
 
     /// Administration over the same connections.
     pub(crate) fn admin(&self) -> Admin {
-        self.client.admin(&self.group)
+        let admin = self.client.admin(&self.group);
+        admin.in_namespace(self.namespace.clone())
     }
 
     pub(crate) fn stats(&self) -> ProducerStats {

@@ -82,7 +82,8 @@ impl Admin {
         id: OffsetMessageId,
     ) -> Result<Option<MessageExt>, AdminError> {
         let address = id.address.to_string();
-        let header = ViewMessageRequestHeader::new(topic, id.offset);
+        let full = &*self.full_name(topic);
+        let header = ViewMessageRequestHeader::new(full, id.offset);
         let answer = match self.success(&address, &header, self.deadline()).await {
             Err(AdminError::Refused { remark, .. })
                 if ViewMessageRequestHeader::is_not_found(&remark) =>
@@ -93,7 +94,9 @@ impl Admin {
         };
         let message = MessageExt::decode(answer.body(), BODY_LIMIT)
             .map_err(|error| AdminError::malformed(&address, &error))?;
-        Ok(Some(message).filter(|message| message.topic == topic))
+        Ok(Some(message)
+            .filter(|message| message.topic == full)
+            .map(|message| named(message, topic)))
     }
 
     /// The messages with a message id, as it stands in receipts and as consumers see it. Java:
@@ -145,14 +148,15 @@ impl Admin {
         query: KeyQuery,
         is_meant: impl Fn(&MessageExt) -> bool,
     ) -> Result<FoundMessages, AdminError> {
+        let full = &*self.full_name(topic);
         let deadline = self.deadline();
-        let route = self.route_before(topic, deadline).await?;
+        let route = self.route_before(full, deadline).await?;
         let mut brokers: Vec<_> = route.broker_datas.iter().filter_map(any_address).collect();
         brokers.sort();
         if brokers.is_empty() {
             return Err(AdminError::NoMaster(format!("topic {topic}").into()));
         }
-        let header = QueryMessageRequestHeader::new(topic, key, query.max_per_broker)
+        let header = QueryMessageRequestHeader::new(full, key, query.max_per_broker)
             .between(query.begin, query.end)
             .unique_key(is_unique_key);
         let answers = Self::at_each(brokers, |_, address| async move {
@@ -174,8 +178,11 @@ impl Admin {
             match answer {
                 Ok(messages) => {
                     answered = true;
-                    let meant = |message: &MessageExt| message.topic == topic && is_meant(message);
-                    found.messages.extend(messages.into_iter().filter(meant));
+                    let meant = |message: &MessageExt| message.topic == full && is_meant(message);
+                    let messages = messages.into_iter().filter(meant);
+                    found
+                        .messages
+                        .extend(messages.map(|message| named(message, topic)));
                 }
                 Err(error) => found.failed.push((name, error)),
             }
@@ -206,6 +213,12 @@ impl Admin {
             MessageExt::decode_all(answer.body(), BODY_LIMIT).collect();
         messages.map_err(|error| AdminError::malformed(address, &error))
     }
+}
+
+/// The message under the name of its topic that the caller knows, without a namespace. Java does so too.
+fn named(mut message: MessageExt, topic: &str) -> MessageExt {
+    topic.clone_into(&mut message.topic);
+    message
 }
 
 /// Name and address of a broker's master, or of a slave if it has none. Java: `BrokerData.selectBrokerAddr`.

@@ -18,7 +18,8 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn min_offset(&self, queue: &MessageQueue) -> Result<i64, AdminError> {
-        let header = GetMinOffsetRequestHeader::new(queue.topic(), queue.queue_id());
+        let topic = self.full_name(queue.topic());
+        let header = GetMinOffsetRequestHeader::new(&topic, queue.queue_id());
         self.offset(queue, &header).await
     }
 
@@ -30,7 +31,8 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn max_offset(&self, queue: &MessageQueue) -> Result<i64, AdminError> {
-        let header = GetMaxOffsetRequestHeader::new(queue.topic(), queue.queue_id());
+        let topic = self.full_name(queue.topic());
+        let header = GetMaxOffsetRequestHeader::new(&topic, queue.queue_id());
         self.offset(queue, &header).await
     }
 
@@ -49,8 +51,8 @@ impl Admin {
         timestamp: i64,
         boundary: Boundary,
     ) -> Result<i64, AdminError> {
-        let header =
-            SearchOffsetRequestHeader::new(queue.topic(), queue.queue_id(), timestamp, boundary);
+        let topic = self.full_name(queue.topic());
+        let header = SearchOffsetRequestHeader::new(&topic, queue.queue_id(), timestamp, boundary);
         self.offset(queue, &header).await
     }
 
@@ -60,7 +62,8 @@ impl Admin {
         header: &H,
     ) -> Result<i64, AdminError> {
         let deadline = self.deadline();
-        let route = self.route_before(queue.topic(), deadline).await?;
+        let topic = self.full_name(queue.topic());
+        let route = self.route_before(&topic, deadline).await?;
         let mut brokers = route.broker_datas.iter();
         let broker = brokers.find(|broker| *broker.broker_name == **queue.broker_name());
         let Some(address) = broker.and_then(|broker| broker.master()) else {

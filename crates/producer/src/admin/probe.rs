@@ -94,6 +94,7 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn probe_send(&self, topic: &str, address: &str) -> Result<SendProbe, AdminError> {
+        let topic = &*self.full_name(topic);
         let now = i64::try_from(SystemClock.epoch_millis()).unwrap_or(i64::MAX);
         let mut header = SendMessageRequestHeader::new(&self.group, topic, NO_QUEUE, now);
         header.properties = "TAGS\u{1}rocketmq-producer-probe\u{2}";

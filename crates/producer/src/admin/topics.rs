@@ -75,14 +75,16 @@ impl Admin {
         config: &TopicConfig,
         target: &TopicTarget,
     ) -> Result<TopicChange, AdminError> {
-        check(config)?;
+        let mut config = config.clone();
+        config.topic_name = self.full_name(&config.topic_name).as_ref().to_owned();
+        check(&config)?;
         let deadline = self.deadline();
         let cluster = self.cluster_before(deadline).await?;
         let masters = target.masters(&cluster);
         if masters.is_empty() {
             return Err(AdminError::NoMaster(target.to_string().into()));
         }
-        let header = CreateTopicRequestHeader::new(config);
+        let header = CreateTopicRequestHeader::new(&config);
         let answers = Self::at_each(masters, |_, address| async move {
             self.success(&address, &header, deadline).await.map(drop)
         });
@@ -127,6 +129,7 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn topic_status(&self, topic: &str) -> Result<TopicStatus, AdminError> {
+        let topic = &*self.full_name(topic);
         let deadline = self.deadline();
         let route = self.route_before(topic, deadline).await?;
         let masters = masters(&route);
@@ -173,7 +176,8 @@ impl Admin {
         topic: &str,
         address: &str,
     ) -> Result<TopicConfig, AdminError> {
-        let header = GetTopicConfigRequestHeader::new(topic);
+        let topic = self.full_name(topic);
+        let header = GetTopicConfigRequestHeader::new(&topic);
         let answer = self.success(address, &header, self.deadline()).await?;
         TopicConfig::parse(answer.body()).map_err(|error| AdminError::malformed(address, &error))
     }
@@ -196,7 +200,8 @@ impl Admin {
         if masters.is_empty() {
             return Err(AdminError::NoMaster(format!("group {group}").into()));
         }
-        let header = GetProducerConnectionListRequestHeader::new(group);
+        let group = self.full_name(group);
+        let header = GetProducerConnectionListRequestHeader::new(&group);
         let answers = Self::at_each(masters, |_, address| async move {
             let answer = match self.success(&address, &header, deadline).await {
                 Err(AdminError::Refused { code, remark, .. })

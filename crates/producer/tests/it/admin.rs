@@ -261,6 +261,40 @@ async fn wrong_credentials_are_told_from_other_refusals() {
     assert!(error.is_denied() && !error.is_topic_not_found(), "{error}");
 }
 
+#[tokio::test]
+async fn names_are_those_of_the_producers_namespace() {
+    let cluster = EmbeddedCluster::builder()
+        .auto_create_topics(false)
+        .start()
+        .await
+        .unwrap();
+    let producer = Producer::builder("admin")
+        .name_servers(&cluster.name_servers())
+        .configure(|settings| settings.namespace("tenant"))
+        .start()
+        .await
+        .unwrap();
+    let admin = producer.admin();
+    let config = TopicConfig::new("orders", 1);
+    let everywhere = TopicTarget::default();
+    admin.create_topic(&config, &everywhere).await.unwrap();
+    let topics = admin.topics().await.unwrap();
+    assert!(topics.contains(&"tenant%orders".to_owned()), "{topics:?}");
+    let message = Message::new("orders", "x").unwrap().with_keys(["k"]);
+    let receipt = producer.send(message.unwrap()).await.unwrap();
+    let id = *receipt.offset_message_id().unwrap();
+    let by_place = admin.view_message("orders", id).await.unwrap().unwrap();
+    assert_eq!(by_place.topic, "orders");
+    for name in ["orders", "tenant%orders"] {
+        let found = admin.find_by_key(name, "k", KeyQuery::new()).await.unwrap();
+        assert_eq!(found.messages.len(), 1, "{name}");
+        assert_eq!(found.messages[0].topic, name);
+        let status = admin.topic_status(name).await.unwrap();
+        assert_eq!(status.queues[0].max_offset, 1);
+    }
+    assert_eq!(admin.producer_connections("admin").await.unwrap().len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_broker_costs_no_more_than_the_timeout() {
     use rocketmq_producer_embedded::MemoryNetwork;
