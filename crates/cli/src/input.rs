@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rocketmq_producer::LocalTransactionState;
@@ -36,6 +37,8 @@ pub(crate) struct Entry {
     pub(crate) shard: Option<String>,
     /// How it ends, if it is a transaction.
     pub(crate) transaction: Option<LocalTransactionState>,
+    /// How long its reply is waited for, if it is a request.
+    pub(crate) request: Option<Duration>,
     /// Its body as given.
     pub(crate) body: Bytes,
     /// The message, or the rule that it breaks.
@@ -200,6 +203,7 @@ fn plain(line: u64, topic: Arc<str>, text: &str) -> Entry {
         key: None,
         shard: None,
         transaction: None,
+        request: None,
         message: Message::new(topic, body.clone()),
         body,
     }

@@ -223,6 +223,7 @@ mod tests {
             key: Some("k".into()),
             shard: Some("s".into()),
             transaction: None,
+            request: None,
             body: Bytes::from_static(b"abc"),
             message: rocketmq_producer::remoting::message::Message::new("t", "abc"),
         }

@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod lanes;
+mod reply;
 mod tally;
 
 use std::path::Path;

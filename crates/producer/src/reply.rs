@@ -11,6 +11,7 @@ use tokio::sync::{OnceCell, oneshot};
 use tracing::debug;
 
 use crate::config::routing::remoting::message::{MessageExt, property::CORRELATION_ID};
+use crate::error::SendError;
 use crate::receipt::SendReceipt;
 
 /// Topics that are known to be ready for requests, at most; beyond it all are made ready anew.
@@ -23,8 +24,8 @@ pub struct Reply {
     /// The message that the other side sent: body, properties, when and where it was made. It was in no queue, so its
     /// offsets are 0.
     pub message: MessageExt,
-    /// Where the request was stored; nothing if its receipt was lost and the reply alone shows that it was.
-    pub receipt: Option<SendReceipt>,
+    /// Where the request was stored; an error if no receipt came, and the reply alone shows that it was stored.
+    pub receipt: Result<SendReceipt, Box<SendError>>,
     /// From the call until the reply was there.
     pub latency: Duration,
 }

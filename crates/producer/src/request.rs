@@ -117,9 +117,10 @@ impl Core {
         let receipt = match sent {
             Ok(receipt) => receipt,
             Err(error) => {
+                let error = Box::new(error);
                 return match waiting.take() {
-                    Some(reply) => Ok(answered(reply, None)),
-                    None => Err(RequestError::Send(Box::new(error))),
+                    Some(reply) => Ok(answered(reply, Err(error))),
+                    None => Err(RequestError::Send(error)),
                 };
             }
         };
@@ -133,7 +134,7 @@ impl Core {
             () = tokio::time::sleep_until(deadline) => None,
         };
         match reply {
-            Some(reply) => Ok(answered(reply, Some(receipt))),
+            Some(reply) => Ok(answered(reply, Ok(receipt))),
             None => Err(RequestError::NoReply {
                 receipt: Box::new(receipt),
                 timeout,

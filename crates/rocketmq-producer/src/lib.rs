@@ -17,6 +17,8 @@ pub use rocketmq_producer_core::{
     LatencyBucket, LatencyHistogram, METRICS, MetricKind, MetricName, MetricsSnapshot,
     RuntimeSnapshot,
 };
+// Producers that share a client; requests.
+pub use rocketmq_producer_core::{ClientContext, ClientContextBuilder, Reply, RequestError};
 // Hooks.
 pub use rocketmq_producer_core::{
     CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,

@@ -27,6 +27,7 @@ mod preheat;
 mod presence;
 mod promises;
 mod properties;
+mod requests;
 mod routing;
 mod sends;
 mod tls;

@@ -42,6 +42,7 @@ fn entry(topic: &Arc<str>, seq: u64) -> Entry {
         key: key(seq),
         shard: customer(seq),
         transaction: None,
+        request: None,
         body: body(seq),
         message: message(topic, seq),
     }

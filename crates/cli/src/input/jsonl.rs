@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rocketmq_producer::LocalTransactionState;
+use rocketmq_producer::config::parse_duration;
 use rocketmq_producer::remoting::message::{Message, MessageError};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
@@ -29,6 +30,8 @@ pub(crate) enum JsonError {
     /// What the reader met, and the column where.
     #[error("{0}")]
     Syntax(String),
+    #[error("a transaction is no request")]
+    TwoKinds,
 }
 
 impl From<serde_json::Error> for JsonError {
@@ -58,6 +61,8 @@ struct Record {
     #[serde(default)]
     properties: Option<Pairs>,
     transaction: Option<End>,
+    #[serde(default, deserialize_with = "duration")]
+    request: Option<Duration>,
 }
 
 /// How a transaction ends.
@@ -118,6 +123,12 @@ fn string_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value,
     }
 }
 
+/// A time such as `3s`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text).map(Some).map_err(D::Error::custom)
+}
+
 /// Reads the line `text`, whose number is `line`.
 pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, JsonError> {
     // Serde would take an array for a record as well.
@@ -125,6 +136,9 @@ pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, Jso
         return Err(JsonError::NotAnObject);
     }
     let record: Record = serde_json::from_str(text)?;
+    if record.transaction.is_some() && record.request.is_some() {
+        return Err(JsonError::TwoKinds);
+    }
     let body = match (&record.body, &record.body_base64) {
         (Some(body), None) => Bytes::copy_from_slice(body.as_bytes()),
         (None, Some(text)) => Bytes::from(STANDARD.decode(text).map_err(JsonError::Base64)?),
@@ -136,6 +150,7 @@ pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, Jso
         message: message(topic, body.clone(), &record),
         key: record.keys.into_iter().flatten().next(),
         transaction: record.transaction.map(Into::into),
+        request: record.request,
         shard: record.sharding_key,
         id: record.id,
         body,
@@ -192,6 +207,16 @@ mod tests {
         assert_eq!(message.sharding_key(), Some("s"));
         assert_eq!(message.property("p"), Some("1"));
         assert_eq!(message.property("q"), Some("2"));
+    }
+
+    #[test]
+    fn a_request_says_how_long_its_reply_is_waited_for() {
+        let entry = read(r#"{"body":"x","request":"1500ms"}"#).unwrap();
+        assert_eq!(entry.request, Some(Duration::from_millis(1500)));
+        let error = read(r#"{"body":"x","request":"soon"}"#).unwrap_err();
+        assert!(error.to_string().contains("soon"), "{error}");
+        let both = read(r#"{"body":"x","request":"1s","transaction":"commit"}"#);
+        assert!(matches!(both, Err(JsonError::TwoKinds)));
     }
 
     #[test]

@@ -13,9 +13,10 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::lanes::Lanes;
+use super::reply::{Answer, ask};
 use super::tally::Tally;
 use crate::clock::EpochClock;
-use crate::console::Progress;
+use crate::console::{Progress, say};
 use crate::failure::{Failure, explain, one_line};
 use crate::input::{Entry, Item};
 use crate::interrupt::Interrupt;
@@ -56,6 +57,8 @@ pub(crate) struct Finished {
     lane: Option<String>,
     /// For the ledger; empty without one.
     record: Vec<u8>,
+    /// What came of a request that was stored.
+    reply: Option<Answer>,
 }
 
 /// A message with its place.
@@ -237,9 +240,17 @@ impl Dispatcher {
                 seq,
             } = job;
             let t0 = Instant::now();
+            let mut reply = None;
             let result = match (entry.transaction, transactions) {
                 (Some(state), Some(producer)) => transaction(&producer, message, state).await,
-                _ => producer.send(message).await,
+                _ => match entry.request {
+                    None => producer.send(message).await,
+                    Some(timeout) => {
+                        let asked = ask(&producer, message, timeout).await;
+                        reply = asked.1;
+                        asked.0
+                    }
+                },
             };
             let times = (clock.millis(t0), clock.millis(Instant::now()));
             let record = if has_ledger {
@@ -253,6 +264,7 @@ impl Dispatcher {
                 line: entry.line,
                 lane,
                 record,
+                reply,
             }
         });
     }
@@ -287,6 +299,13 @@ impl Dispatcher {
         self.progress.advance(ended.len() as u64);
         for finished in ended {
             each(&finished);
+            match &finished.reply {
+                Some(Answer::Reply(line)) => say(line),
+                Some(Answer::None(reason)) => self
+                    .progress
+                    .complain(&format!("line {}: {reason}", finished.line)),
+                None => {}
+            }
             match &finished.result {
                 Ok(receipt) => tally.acked(receipt),
                 Err(error) => {
