@@ -115,7 +115,7 @@ public final class Reader {
                 ask(options);
                 break;
             case "admin":
-                admin(options);
+                tool(options);
                 break;
             case "find":
                 find(options);
@@ -129,7 +129,7 @@ public final class Reader {
     }
 
     /** Runs a command of Apache's tool. */
-    private static void admin(Map<String, String> options) {
+    private static void tool(Map<String, String> options) {
         MQAdminStartup.main0(options.get("--line").split(" "), hook(options));
     }
 
