@@ -4,22 +4,29 @@
 //! on that cluster and has Apache's own client read back what was stored. What a row finds is a [`Cell`].
 
 mod accounts;
+mod admin;
 mod batches;
 mod column;
 mod compression;
 mod content;
+mod contexts;
 mod faults;
 mod ground;
+mod hooks;
 mod ids;
 mod lives;
 mod order;
+mod reach;
 mod report;
+mod requests;
 mod row;
 mod run;
 mod security;
 mod sends;
 mod table;
+mod times;
 mod topics;
+mod transactions;
 mod trial;
 
 #[cfg(test)]

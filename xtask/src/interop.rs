@@ -11,7 +11,7 @@ pub(crate) struct Options {
     /// Only this column: 5.5.0, 5.1.4, 4.9.7, acl2, acl1, tls, slave or proxy; several with commas.
     #[arg(long, value_name = "COLUMN")]
     only: Option<String>,
-    /// Only rows whose name or group contains this; the table is then printed and not written.
+    /// Only rows whose name or group contains this; several with commas.
     #[arg(long, value_name = "PATTERN")]
     rows: Option<String>,
 }

@@ -19,16 +19,16 @@ use xtask::{paths, wait};
 
 /// Tries every feature on every kind of cluster and writes the table of `docs/interop.md`.
 ///
-/// The table is written once there is a result of every column for every row. Results of whole columns are kept in
-/// `target/interop`, so that one column can be repeated by itself.
+/// The table is written once there is a result of every column for every row. Results are kept in `target/interop`, so
+/// that one column, or some rows of it, can be repeated by itself.
 #[derive(Debug, Parser)]
 struct Options {
     /// Only these columns: 5.5.0, 5.1.4, 4.9.7, acl2, acl1, tls, slave, proxy.
     #[arg(long, value_delimiter = ',', value_name = "COLUMN")]
     only: Vec<Column>,
-    /// Only rows whose name or group contains this, whatever the case; the table is printed and not written.
-    #[arg(long, value_name = "PATTERN")]
-    rows: Option<String>,
+    /// Only rows whose name or group contains one of these, whatever the case.
+    #[arg(long, value_delimiter = ',', value_name = "PATTERN")]
+    rows: Vec<String>,
 }
 
 fn main() -> Result<ExitCode> {
@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode> {
     if let Availability::Missing(reason) = Availability::check() {
         bail!("no real broker: {reason}");
     }
-    let rows = wanted(options.rows.as_deref());
+    let rows = wanted(&options.rows);
     if rows.is_empty() {
         bail!("no row is called like that");
     }
@@ -51,18 +51,15 @@ fn main() -> Result<ExitCode> {
     let mut reports = Vec::new();
     for column in columns {
         let report = runtime.block_on(one(column, &rows))?;
-        if options.rows.is_none() {
-            report.save()?;
-        }
+        let kept = Report::load(column).filter(|_| !options.rows.is_empty());
+        report.clone().completed(kept).save()?;
         reports.push(report);
     }
     // A row that hangs in a call of Apache's client must not keep the program.
     runtime.shutdown_timeout(Duration::from_secs(5));
     println!("{}", markdown(&reports));
     let failed = failures(&reports);
-    if options.rows.is_none() {
-        write()?;
-    }
+    write()?;
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -70,13 +67,16 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-fn wanted(pattern: Option<&str>) -> Vec<&'static Row> {
-    let pattern = pattern.unwrap_or_default().to_lowercase();
-    let has = |text: &str| text.to_lowercase().contains(&pattern);
+fn wanted(patterns: &[String]) -> Vec<&'static Row> {
+    let has = |text: &str| {
+        let text = text.to_lowercase();
+        let mut patterns = patterns.iter().map(|pattern| pattern.to_lowercase());
+        patterns.any(|pattern| text.contains(&pattern))
+    };
     groups()
         .iter()
         .flat_map(|group| group.rows.iter().map(move |row| (group, row)))
-        .filter(|(group, row)| has(group.title) || has(row.name))
+        .filter(|(group, row)| patterns.is_empty() || has(group.title) || has(row.name))
         .map(|(_, row)| row)
         .collect()
 }

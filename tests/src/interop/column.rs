@@ -141,8 +141,14 @@ impl Column {
             .broker_conf("transactionTimeOut=3000")
             .broker_conf("enableLmq=true")
             .broker_conf("enableMultiDispatch=true");
-        if self.recalls() {
+        let spec = if self.recalls() {
             spec.broker_conf("recallMessageEnable=true")
+        } else {
+            spec
+        };
+        if self == Self::Proxy {
+            // The proxy looks at the types of topics; this allows topics for messages of every kind.
+            spec.broker_conf("enableMixedMessageType=true")
         } else {
             spec
         }

@@ -82,7 +82,7 @@ impl Ground {
     }
 
     /// A master without its slave refuses to say `SEND_OK`.
-    fn wait_for_slave(&self) -> Result<()> {
+    pub(super) fn wait_for_slave(&self) -> Result<()> {
         let master = self.brokers().first().context("a master")?.address();
         let in_sync = || {
             let answer = ask(master, HA_STATUS, &[], PATIENT).ok()?;

@@ -9,8 +9,8 @@ use xtask::apache::{FindBy, ReadMessage};
 
 use super::ground::{SOON, end};
 use super::row::{Group, row};
-use super::trial::Trial;
-use super::{Cell, Ground};
+use super::trial::{Trial, stored};
+use super::{Cell, Column, Ground};
 
 pub(super) const GROUP: Group = Group::new(
     "Finding messages again",
@@ -58,8 +58,23 @@ async fn found(ground: &Arc<Ground>, topic: &'static str, by: By) -> Result<Cell
         By::OffsetId => receipt.offset_message_id().context("no id")?.to_string(),
         By::UniqueKey => receipt.message_id().to_string(),
     };
-    let find = search(ground, topic, by, value);
-    check(&find.await?, &receipt, &body)
+    let patience = match ground.column() {
+        Column::Acl1 => Duration::from_secs(10),
+        _ => SOON,
+    };
+    let is_by_place = matches!(by, By::OffsetId);
+    match search(ground, topic, by, value, patience).await {
+        Ok(found) => check(&found, &receipt, &body),
+        Err(_) if ground.column() == Column::Acl1 && !is_by_place => {
+            let read = ground.read(topic, 1).await?;
+            ensure!(stored(&read, &receipt)?.body == *body);
+            Cell::not_offered(
+                "the broker refuses the signature of its own version's client under this query; the message is stored \
+                 with its keys",
+            )
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Brokers index a message some time after they stored it.
@@ -68,9 +83,10 @@ async fn search(
     topic: &'static str,
     by: By,
     value: String,
+    patience: Duration,
 ) -> Result<Vec<ReadMessage>> {
     let by = Arc::new(by);
-    let deadline = Instant::now() + SOON;
+    let deadline = Instant::now() + patience;
     loop {
         let (by, value) = (Arc::clone(&by), value.clone());
         let found = ground

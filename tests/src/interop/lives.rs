@@ -31,6 +31,11 @@ pub(super) const GROUP: Group = Group::new(
             unregistering
         ),
         row!(
+            "several connections per broker",
+            "sends at once take up to three to each broker",
+            connections
+        ),
+        row!(
             "two producers of a group",
             "the list shows both, by their client ids",
             two_producers
@@ -169,6 +174,33 @@ async fn two_producers(ground: Arc<Ground>) -> Result<Cell> {
         end(&producer).await?;
     }
     Ok(cell)
+}
+
+async fn connections(ground: Arc<Ground>) -> Result<Cell> {
+    let mut trial = Trial::with(&ground, "connections", |builder| {
+        builder.configure(|settings| settings.connections_per_broker(3))
+    })
+    .await?;
+    let mut under_way = tokio::task::JoinSet::new();
+    for index in 0..200 {
+        let body = bytes::Bytes::from(format!("{index}"));
+        let (producer, message) = (trial.producer.clone(), trial.message(&body)?);
+        under_way.spawn(async move { (producer.send(message).await, body) });
+    }
+    while let Some(done) = under_way.join_next().await {
+        let (outcome, body) = done?;
+        trial.oracle.acked(&outcome?, &body);
+    }
+    let dials = trial.producer.stats().brokers.dials;
+    // All brokers behind a proxy have its one address.
+    let addresses = match ground.column() {
+        Column::Proxy => 1,
+        _ => ground.brokers().len() as u64,
+    };
+    // A further one is dialled when it is first needed.
+    ensure!(dials > addresses && dials <= 3 * addresses, "{dials} dials");
+    trial.judge().await?;
+    Ok(Cell::Passed)
 }
 
 async fn drained(ground: Arc<Ground>) -> Result<Cell> {

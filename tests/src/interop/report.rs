@@ -68,7 +68,7 @@ pub struct Report {
     pub commit: String,
     /// How long it took in seconds, the boot included.
     pub seconds: u64,
-    /// Every row, in the order of the table.
+    /// A result for each row.
     pub entries: Vec<Entry>,
 }
 
@@ -85,6 +85,17 @@ impl Report {
             seconds,
             entries,
         }
+    }
+
+    /// Adds what an earlier run of the column found for rows that this one did not have; the date is that of this run.
+    #[must_use]
+    pub fn completed(mut self, earlier: Option<Self>) -> Self {
+        let here = |row: &str| self.entries.iter().any(|entry| entry.row == row);
+        let others = earlier.map(|report| report.entries).unwrap_or_default();
+        let others = others.into_iter().filter(|entry| !here(&entry.row));
+        let others: Vec<_> = others.collect();
+        self.entries.extend(others);
+        self
     }
 
     /// Keeps it for the table.

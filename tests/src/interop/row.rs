@@ -8,7 +8,8 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::{
-    Ground, batches, compression, content, faults, ids, lives, order, security, sends, topics,
+    Ground, admin, batches, compression, content, contexts, faults, hooks, ids, lives, order,
+    reach, requests, security, sends, times, topics, transactions,
 };
 
 /// What a row found; anything else is an error.
@@ -88,10 +89,17 @@ pub fn groups() -> &'static [Group] {
         batches::GROUP,
         compression::GROUP,
         order::GROUP,
+        times::GROUP,
+        transactions::GROUP,
+        requests::GROUP,
         topics::GROUP,
         lives::GROUP,
+        contexts::GROUP,
         ids::GROUP,
+        admin::GROUP,
         security::GROUP,
+        reach::GROUP,
+        hooks::GROUP,
         faults::GROUP,
     ]
 }

@@ -19,7 +19,7 @@ impl Admin {
     /// Safe.
     pub async fn min_offset(&self, queue: &MessageQueue) -> Result<i64, AdminError> {
         let topic = self.full_name(queue.topic());
-        let header = GetMinOffsetRequestHeader::new(&topic, queue.queue_id());
+        let header = GetMinOffsetRequestHeader::new(queue.broker_name(), &topic, queue.queue_id());
         self.offset(queue, &header).await
     }
 
@@ -32,7 +32,7 @@ impl Admin {
     /// Safe.
     pub async fn max_offset(&self, queue: &MessageQueue) -> Result<i64, AdminError> {
         let topic = self.full_name(queue.topic());
-        let header = GetMaxOffsetRequestHeader::new(&topic, queue.queue_id());
+        let header = GetMaxOffsetRequestHeader::new(queue.broker_name(), &topic, queue.queue_id());
         self.offset(queue, &header).await
     }
 
@@ -52,7 +52,13 @@ impl Admin {
         boundary: Boundary,
     ) -> Result<i64, AdminError> {
         let topic = self.full_name(queue.topic());
-        let header = SearchOffsetRequestHeader::new(&topic, queue.queue_id(), timestamp, boundary);
+        let header = SearchOffsetRequestHeader::new(
+            queue.broker_name(),
+            &topic,
+            queue.queue_id(),
+            timestamp,
+            boundary,
+        );
         self.offset(queue, &header).await
     }
 

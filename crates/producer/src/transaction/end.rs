@@ -4,6 +4,7 @@
 //! rollback; never an unknown): `EndTransactionProcessor` then tells whether the message is committed, and why not. So the
 //! end is confirmed, and only repeated when it certainly was not carried out.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,7 +97,10 @@ pub(super) async fn settle(
         let failure = match broker_of(core, topic, half).connection(deadline).await {
             Ok(connection) => match tell(&connection, &header, deadline).await {
                 Ok(()) if end == TransactionEnd::Unknown => return Settlement::LeftToCheck,
-                Ok(()) => return Settlement::Confirmed,
+                Ok(()) if is_its_broker(connection.peer(), place.address) => {
+                    return Settlement::Confirmed;
+                }
+                Ok(()) => return Settlement::Relayed,
                 Err(failure) => failure,
             },
             Err(error) => SendFailure::Connect(error),
@@ -123,6 +127,14 @@ pub(super) async fn settle(
     }
 }
 
+/// Whether `peer` is the server that stored the half message. A name is not resolved for this: its port has to do.
+fn is_its_broker(peer: &str, stored_at: SocketAddr) -> bool {
+    match peer.parse::<SocketAddr>() {
+        Ok(peer) => peer == stored_at,
+        Err(_) => peer.rsplit(':').next() == Some(&*stored_at.port().to_string()),
+    }
+}
+
 const fn is_refusal(failure: &SendFailure) -> bool {
     matches!(failure, SendFailure::Refused { .. })
 }
@@ -138,5 +150,25 @@ fn broker_of(core: &Core, topic: &str, half: &SendReceipt) -> Endpoint {
     match broker {
         Some(broker) => broker.endpoint().clone(),
         None => core.client.brokers.endpoint(half.attempt.place.address()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxys_word_is_not_its_brokers() {
+        let stored_at = SocketAddr::from(([10, 0, 0, 7], 10_911));
+        for (peer, is_its_broker_) in [
+            ("10.0.0.7:10911", true),
+            ("mq.internal:10911", true),
+            ("10.0.0.7:8080", false),
+            ("10.0.0.8:10911", false),
+            ("proxy.internal:8080", false),
+            ("", false),
+        ] {
+            assert_eq!(is_its_broker(peer, stored_at), is_its_broker_, "{peer}");
+        }
     }
 }

@@ -10,6 +10,10 @@ use crate::transaction_state::LocalTransactionState;
 pub enum Settlement {
     /// The broker has confirmed it.
     Confirmed,
+    /// Something that stands before the broker took it, such as `rocketmq-proxy`, and its word is not the broker's: the
+    /// remoting port of 5.5.0's says so of every end and hands none on. A broker that was not told asks, and this producer
+    /// then answers the same.
+    Relayed,
     /// The state is unknown: the broker will ask.
     LeftToCheck,
     /// The broker was told and gave no answer in time. Either it knows, or it will ask. It is not told twice, since a
@@ -33,7 +37,7 @@ impl Settlement {
     pub const fn failure(&self) -> Option<&SendFailure> {
         match self {
             Self::Unconfirmed(failure) | Self::NotTaken(failure) => Some(failure),
-            Self::Confirmed | Self::LeftToCheck | Self::NoPlace => None,
+            Self::Confirmed | Self::LeftToCheck | Self::NoPlace | Self::Relayed => None,
         }
     }
 }

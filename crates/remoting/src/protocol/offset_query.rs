@@ -9,6 +9,8 @@ use crate::header::{FieldSink, RequestHeader};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetMinOffsetRequestHeader<'a> {
+    /// Name of the queue's broker, by which a proxy knows whom to ask (Java: `RpcRequestHeader.bname`).
+    pub broker_name: &'a str,
     /// The topic.
     pub topic: &'a str,
     /// The queue.
@@ -18,8 +20,12 @@ pub struct GetMinOffsetRequestHeader<'a> {
 impl<'a> GetMinOffsetRequestHeader<'a> {
     /// Asks for a queue's smallest offset.
     #[must_use]
-    pub const fn new(topic: &'a str, queue_id: i32) -> Self {
-        Self { topic, queue_id }
+    pub const fn new(broker_name: &'a str, topic: &'a str, queue_id: i32) -> Self {
+        Self {
+            broker_name,
+            topic,
+            queue_id,
+        }
     }
 }
 
@@ -29,6 +35,7 @@ impl RequestHeader for GetMinOffsetRequestHeader<'_> {
     }
 
     fn write_fields<S: FieldSink>(&self, sink: &mut S) {
+        sink.text("bname", self.broker_name);
         sink.text("topic", self.topic);
         sink.integer("queueId", i64::from(self.queue_id));
     }
@@ -38,6 +45,8 @@ impl RequestHeader for GetMinOffsetRequestHeader<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetMaxOffsetRequestHeader<'a> {
+    /// Name of the queue's broker, by which a proxy knows whom to ask (Java: `RpcRequestHeader.bname`).
+    pub broker_name: &'a str,
     /// The topic.
     pub topic: &'a str,
     /// The queue.
@@ -47,8 +56,12 @@ pub struct GetMaxOffsetRequestHeader<'a> {
 impl<'a> GetMaxOffsetRequestHeader<'a> {
     /// Asks for a queue's largest offset.
     #[must_use]
-    pub const fn new(topic: &'a str, queue_id: i32) -> Self {
-        Self { topic, queue_id }
+    pub const fn new(broker_name: &'a str, topic: &'a str, queue_id: i32) -> Self {
+        Self {
+            broker_name,
+            topic,
+            queue_id,
+        }
     }
 }
 
@@ -58,6 +71,7 @@ impl RequestHeader for GetMaxOffsetRequestHeader<'_> {
     }
 
     fn write_fields<S: FieldSink>(&self, sink: &mut S) {
+        sink.text("bname", self.broker_name);
         sink.text("topic", self.topic);
         sink.integer("queueId", i64::from(self.queue_id));
     }
@@ -78,6 +92,8 @@ pub enum Boundary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SearchOffsetRequestHeader<'a> {
+    /// Name of the queue's broker, by which a proxy knows whom to ask (Java: `RpcRequestHeader.bname`).
+    pub broker_name: &'a str,
     /// The topic.
     pub topic: &'a str,
     /// The queue.
@@ -91,8 +107,15 @@ pub struct SearchOffsetRequestHeader<'a> {
 impl<'a> SearchOffsetRequestHeader<'a> {
     /// Asks for the offset at a time in milliseconds since 1970.
     #[must_use]
-    pub const fn new(topic: &'a str, queue_id: i32, timestamp: i64, boundary: Boundary) -> Self {
+    pub const fn new(
+        broker_name: &'a str,
+        topic: &'a str,
+        queue_id: i32,
+        timestamp: i64,
+        boundary: Boundary,
+    ) -> Self {
         Self {
+            broker_name,
             topic,
             queue_id,
             timestamp,
@@ -107,6 +130,7 @@ impl RequestHeader for SearchOffsetRequestHeader<'_> {
     }
 
     fn write_fields<S: FieldSink>(&self, sink: &mut S) {
+        sink.text("bname", self.broker_name);
         sink.text("topic", self.topic);
         sink.integer("queueId", i64::from(self.queue_id));
         sink.integer("timestamp", self.timestamp);
