@@ -64,6 +64,8 @@ back by Apache's own Java client of the cluster's version, past any proxy.
 - **passed**: the feature works there, as the Java client sees it.
 - **refused**: what must be refused was refused, and the producer reported it as its documentation says.
 - **not offered**: the cluster does not have what the feature needs; the note says what the run showed instead.
+
+Some rows of a column can be repeated by themselves (`--rows`): date, commit and seconds below are those of its last run.
 ";
 
 /// The document of these reports, with the columns that they have.
