@@ -5,9 +5,9 @@ use std::fmt;
 
 use crate::error::{ConfigError, ConfigProblem};
 use crate::options::Zeroizing;
-use crate::reserved::{nearest_key, reserved_feature};
 use crate::settings::{ProducerConfig, find, settings};
 use crate::source::ConfigSource;
+use crate::suggest::nearest_key;
 use crate::template::Template;
 use crate::value::SettingValue;
 
@@ -189,17 +189,10 @@ impl ProducerConfigBuilder {
 
 /// The problem of a key that no usable setting has.
 fn unknown(key: &str, origin: ConfigSource) -> ConfigProblem {
-    match reserved_feature(key) {
-        Some(feature) => ConfigProblem::NotAvailable {
-            key: key.to_owned(),
-            origin,
-            feature,
-        },
-        None => ConfigProblem::UnknownKey {
-            key: key.to_owned(),
-            origin,
-            nearest: nearest_key(key),
-        },
+    ConfigProblem::UnknownKey {
+        key: key.to_owned(),
+        origin,
+        nearest: nearest_key(key),
     }
 }
 

@@ -7,10 +7,10 @@ use tracing::warn;
 
 use crate::builder::ProducerConfigBuilder;
 use crate::error::ConfigProblem;
-use crate::reserved::{nearest_key, reserved_feature};
 use crate::setting::{ENVIRONMENT_PREFIX, OLD_ENVIRONMENT_PREFIX, Setting};
 use crate::settings::find;
 use crate::source::ConfigSource;
+use crate::suggest::nearest_key;
 use crate::value::{Refusal, SettingKind};
 
 /// RocketMQ's own variable for the name servers, shared by all of its tools.
@@ -75,16 +75,13 @@ impl ProducerConfigBuilder {
             Some(setting) if setting.env_name() == name => {
                 self.take(name, &key, value, unicode, false)
             }
-            _ => match reserved_feature(&key) {
-                Some(feature) => self.note(not_available(key, name, feature)),
-                None => {
-                    let nearest = nearest_variable(rest);
-                    self.note(ConfigProblem::UnknownVariable {
-                        variable: name.to_owned(),
-                        nearest,
-                    });
-                }
-            },
+            _ => {
+                let nearest = nearest_variable(rest);
+                self.note(ConfigProblem::UnknownVariable {
+                    variable: name.to_owned(),
+                    nearest,
+                });
+            }
         }
     }
 
@@ -101,9 +98,6 @@ impl ProducerConfigBuilder {
         let Some(setting) =
             find(&key).filter(|setting| setting.old_env_name().as_deref() == Some(name))
         else {
-            if let Some(feature) = reserved_feature(&key) {
-                self.note(not_available(key, name, feature));
-            }
             return;
         };
         if overridden {
@@ -164,14 +158,6 @@ fn millis(text: &str) -> Result<String, Refusal> {
         Err(Refusal::invalid(
             "not a whole number of milliseconds, which this old variable takes",
         ))
-    }
-}
-
-fn not_available(key: String, variable: &str, feature: &'static str) -> ConfigProblem {
-    ConfigProblem::NotAvailable {
-        key,
-        origin: ConfigSource::Environment(variable.into()),
-        feature,
     }
 }
 

@@ -113,18 +113,6 @@ pub enum ConfigProblem {
         /// What the setting takes.
         allowed: &'static str,
     },
-    /// A setting, or a form of its value, whose feature comes with a later version. The value of such a setting isn't
-    /// kept: it may be a secret.
-    #[error("{} ({origin}): {feature} is not available in this version", .key.escape_debug())]
-    #[non_exhaustive]
-    NotAvailable {
-        /// The setting as named; with ` = ` and the value where only that form is not available.
-        key: String,
-        /// Where it was named.
-        origin: ConfigSource,
-        /// What it would need.
-        feature: &'static str,
-    },
     /// A file that is not TOML.
     #[error("file {} line {line} is not TOML: {reason}", .path.display())]
     #[non_exhaustive]
@@ -182,7 +170,6 @@ impl ConfigProblem {
     pub(crate) fn layer(&self) -> u8 {
         match self {
             Self::InvalidValue { origin, .. }
-            | Self::NotAvailable { origin, .. }
             | Self::Table { origin, .. }
             | Self::UnknownKey { origin, .. } => match origin {
                 ConfigSource::File { .. } => 0,

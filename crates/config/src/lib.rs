@@ -10,7 +10,6 @@ mod error;
 mod file;
 mod options;
 mod pairs;
-mod reserved;
 mod secret;
 mod setting;
 mod settings;
@@ -31,7 +30,6 @@ pub use options::{
     AddressMap, ByteSize, CompressionType, HeaderEncoding, KeyedFailover, NameServerAddresses,
     NameServerSource, RoutingStrategy, TlsVersion,
 };
-pub use reserved::reserved_keys;
 pub use rocketmq_producer_routing as routing;
 pub use secret::Secret;
 pub use setting::{ENVIRONMENT_PREFIX, OLD_ENVIRONMENT_PREFIX, Setting};

@@ -1,5 +1,42 @@
 //! The nearest valid name for a mistyped one.
 
+/// The nearest name among the usable keys.
+pub(crate) fn nearest_key(key: &str) -> Option<&'static str> {
+    let settings = crate::settings::settings();
+    // Java's name of a setting is as good as a typo of ours.
+    settings
+        .iter()
+        .find(|setting| {
+            setting
+                .java_name
+                .is_some_and(|java| java.eq_ignore_ascii_case(key))
+        })
+        .map(|setting| setting.key)
+        .or_else(|| shortened(key))
+        .or_else(|| nearest(key, settings.iter().map(|setting| setting.key)))
+}
+
+/// The key of which `key` is the beginning or the end, such as `group` of `producer_group`, if one stands out.
+fn shortened(key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase();
+    let is_part = |full: &str| {
+        let rest = full.strip_suffix(&key).or_else(|| full.strip_prefix(&key));
+        rest.is_some_and(|rest| rest.starts_with('_') || rest.ends_with('_'))
+    };
+    // Of several the one with the fewest words beside, if there is only one such.
+    let words = |full: &&str| full.split('_').count();
+    let fitting = crate::settings::settings()
+        .iter()
+        .map(|setting| setting.key);
+    let mut fitting: Vec<_> = fitting.filter(|full| is_part(full)).collect();
+    fitting.sort_by_key(words);
+    match fitting.as_slice() {
+        [] => None,
+        [first, second, ..] if words(first) == words(second) => None,
+        [first, ..] => Some(first),
+    }
+}
+
 /// The candidate nearest to `name` by edit distance, if it is near enough to be meant: within a third of the name's
 /// length, at least two edits. Case does not count.
 pub(crate) fn nearest<'a>(
@@ -67,5 +104,52 @@ mod tests {
         assert_eq!(nearest("RETRY_TIME", keys), Some("retry_times"));
         assert_eq!(nearest("colour", keys), None);
         assert_eq!(nearest(&"x".repeat(10_000), keys), None);
+    }
+
+    #[test]
+    fn every_setting_of_the_older_producer_is_usable() {
+        for key in [
+            "producer_group",
+            "client_id",
+            "namesrv_addr",
+            "send_msg_timeout",
+            "retry_times",
+            "retry_another_broker_when_not_store_ok",
+            "compress_msg_body_over_howmuch",
+            "max_message_size",
+            "default_topic_queue_nums",
+            "poll_name_server_interval",
+            "update_topic_route_info_interval",
+            "heartbeat_broker_interval",
+            "batch_size",
+            "batch_split_type",
+            "async_send_semaphore",
+            "send_latency_enable",
+            "trace_message",
+            "debug_enabled",
+            "routing_strategy",
+        ] {
+            let usable =
+                crate::settings::find(key).is_some_and(|setting| setting.old_env_name().is_some());
+            assert!(usable, "{key}");
+        }
+    }
+
+    #[test]
+    fn java_names_lead_to_ours() {
+        assert_eq!(nearest_key("sendMsgTimeout"), Some("send_msg_timeout"));
+        assert_eq!(nearest_key("retryTimesWhenSendFailed"), Some("retry_times"));
+    }
+
+    #[test]
+    fn a_part_of_one_key_leads_to_it() {
+        assert_eq!(nearest_key("group"), Some("producer_group"));
+        assert_eq!(nearest_key("namesrv"), Some("namesrv_addr"));
+        assert_eq!(
+            nearest_key("timeout"),
+            None,
+            "several settings are timeouts"
+        );
+        assert_eq!(nearest_key(""), None);
     }
 }

@@ -9,9 +9,7 @@
 use std::error::Error;
 
 use proptest::prelude::*;
-use rocketmq_producer_config::{
-    ConfigProblem, ProducerConfig, ProducerConfigBuilder, reserved_keys,
-};
+use rocketmq_producer_config::{ConfigProblem, ProducerConfig, ProducerConfigBuilder};
 
 fn builder() -> ProducerConfigBuilder {
     ProducerConfig::builder().producer_group("g")
@@ -215,26 +213,6 @@ fn a_wrong_value_is_reported_even_when_a_stronger_one_hides_it() {
             .retry_times(1),
     );
     assert_eq!(text.lines().count(), 2, "{text}");
-}
-
-#[test]
-fn every_reserved_key_says_that_its_feature_is_not_there_and_keeps_no_value() {
-    for (key, feature) in reserved_keys() {
-        let key = key.replace('*', "x");
-        let error = builder()
-            .set(&key, "hunter2")
-            .build()
-            .expect_err("reserved");
-        assert!(
-            matches!(error.problems(), [ConfigProblem::NotAvailable { feature: named, .. }] if *named == feature),
-            "{error}"
-        );
-        assert_eq!(
-            error.to_string(),
-            format!("{key} (code): {feature} is not available in this version")
-        );
-        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
-    }
 }
 
 #[test]

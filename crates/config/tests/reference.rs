@@ -11,7 +11,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use rocketmq_producer_config::{ProducerConfig, SettingKind, Template, reserved_keys, settings};
+use rocketmq_producer_config::{ProducerConfig, SettingKind, Template, settings};
 
 fn page_path() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/configuration.md")
@@ -112,14 +112,6 @@ fn names_table() -> String {
     table
 }
 
-fn later_table() -> String {
-    let mut table = "| setting | feature |\n|---|---|\n".to_owned();
-    for (key, feature) in reserved_keys() {
-        let _ = writeln!(table, "| `{key}` | {feature} |");
-    }
-    table
-}
-
 /// The page with every marked part replaced by what the code says.
 fn expected(page: &str) -> String {
     let mut page = page.to_owned();
@@ -127,7 +119,6 @@ fn expected(page: &str) -> String {
         ("settings", settings_table()),
         ("templates", templates_table()),
         ("names", names_table()),
-        ("later", later_table()),
     ] {
         let begin = format!("<!-- {name}: made from the code -->\n");
         let end = format!("<!-- end of {name} -->");

@@ -193,7 +193,7 @@ impl Tracer {
             },
             kind: TracedKind::TransactionEnd,
             // Java: `TransactionMQProducer` gives the message's id.
-            transaction_id: Some(end.transaction_id().unwrap_or(end.message_id())),
+            transaction_id: Some(end.transaction_id().unwrap_or_else(|| end.message_id())),
             state: end.state().java_name(),
             is_from_check: end.is_from_check(),
         };
