@@ -21,8 +21,6 @@ pub const CONTEXT_SETTINGS: &[&str] = &[
     "namesrv_addr",
     "namesrv_discovery_interval",
     "namesrv_discovery_timeout",
-    "namesrv_discovery_interval",
-    "namesrv_discovery_timeout",
     "poll_name_server_interval",
     "request_timeout",
     "route_retention",

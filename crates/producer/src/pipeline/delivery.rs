@@ -320,7 +320,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         header.unit_mode = core.config.unit_name.is_some();
         // A static topic's queue bears a name of its own; the broker answers to its real one.
         header.broker_name = Some(routing.broker().name());
-        // A producer sends to a queue with one group and one set of settings.
+        // A producer sends to a queue with one group and one set of settings. Of several that share the place, the first one.
         let prepared = routing.place().prepared(|| PreparedSend::new(&header));
         header.prepared = Some(prepared);
         header.code = parcel.code;

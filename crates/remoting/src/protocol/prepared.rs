@@ -12,9 +12,10 @@ use crate::command::binary_fields;
 ///
 /// It is made from a header, and serves all headers that differ from that one in `code`,
 /// `born_timestamp`, `flag`, `properties` and `unique_key` at most. A header with other numbers or
-/// switches does not use it; that its texts are the same is up to the caller.
+/// switches, or of another group, does not use it; that its other texts are the same is up to the caller.
 #[derive(Clone)]
 pub struct PreparedSend {
+    group: Box<str>,
     numbers: Numbers,
     before: Bytes,
     after: Bytes,
@@ -40,6 +41,7 @@ impl PreparedSend {
     #[must_use]
     pub fn new(header: &SendMessageRequestHeader<'_>) -> Self {
         Self {
+            group: header.producer_group.into(),
             numbers: numbers(header),
             before: binary_fields(|sink| header.write_before(sink)),
             after: binary_fields(|sink| header.write_after(sink)),
@@ -48,7 +50,8 @@ impl PreparedSend {
 
     /// The fields before and after a message's own, if they are those of `header`.
     pub(super) fn fields(&self, header: &SendMessageRequestHeader<'_>) -> Option<(&[u8], &[u8])> {
-        (self.numbers == numbers(header)).then_some((&self.before, &self.after))
+        let fits = self.numbers == numbers(header) && *self.group == *header.producer_group;
+        fits.then_some((&self.before, &self.after))
     }
 }
 
@@ -88,6 +91,11 @@ mod tests {
         // These do not fit what was prepared.
         others.push(SendMessageRequestHeader {
             sys_flag: 1,
+            ..plain
+        });
+        // Producers that share a context send to one queue with groups of their own.
+        others.push(SendMessageRequestHeader {
+            producer_group: "another",
             ..plain
         });
         others.push(SendMessageRequestHeader {

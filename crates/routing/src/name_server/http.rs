@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::addresses::{NameServerAddresses, ParseAddressesError};
 use super::discovery::DiscoveryError;
+#[cfg(feature = "discovery-http")]
 use super::source::DiscoveryUrl;
 
 #[cfg(feature = "discovery-http")]
@@ -54,6 +55,7 @@ impl HttpFailure {
     }
 
     /// As an error of discovery that names the page.
+    #[cfg(feature = "discovery-http")]
     pub(super) fn about(self, url: &DiscoveryUrl) -> DiscoveryError {
         DiscoveryError::new(format!("{url} tells no name servers")).with_source(self)
     }

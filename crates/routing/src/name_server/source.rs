@@ -180,6 +180,7 @@ impl DiscoveryUrl {
     }
 
     /// Where a redirection leads.
+    #[cfg(any(test, feature = "discovery-http"))]
     pub(super) fn redirected(&self, location: &str) -> Result<Self, ParseSourceError> {
         if location.starts_with('/') && !location.starts_with("//") {
             format!("http://{}{location}", self.authority).parse()
