@@ -1,3 +1,5 @@
+//! The table: every row has a name of its own and an entry for every column, and gaps are named.
+
 use std::collections::BTreeSet;
 
 use anyhow::anyhow;
