@@ -13,6 +13,7 @@ pub(crate) struct Dialers {
     pub(crate) name_servers: Arc<dyn Dialer>,
     pub(crate) brokers: Arc<dyn Dialer>,
     /// Without TLS, for pages.
+    #[cfg(feature = "discovery-http")]
     pub(crate) plain: Arc<dyn Dialer>,
 }
 
@@ -31,6 +32,7 @@ impl Dialers {
             name_servers: secured(mapped(false), config)?,
             // Name servers have no second port.
             brokers: secured(mapped(config.vip_channel), config)?,
+            #[cfg(feature = "discovery-http")]
             plain: mapped(false),
         })
     }

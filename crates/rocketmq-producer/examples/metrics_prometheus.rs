@@ -55,8 +55,9 @@ async fn main() -> anyhow::Result<()> {
 async fn serve(listener: TcpListener, prometheus: PrometheusHandle) -> anyhow::Result<()> {
     loop {
         let (mut stream, _) = listener.accept().await?;
-        let mut request = [0; 4096];
-        let _ = stream.read(&mut request).await?;
+        // Whatever is asked for, the answer is the same.
+        let mut request = Vec::with_capacity(4096);
+        stream.read_buf(&mut request).await?;
         let text = prometheus.render();
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\n\r\n",

@@ -1,5 +1,6 @@
 //! Two producers that share one client, and a request: `cargo run --example shared_context`, with a name server at
 //! 127.0.0.1:9876 or the one in `NAMESRV_ADDR`.
+#![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
 use std::error::Error;
 use std::time::Duration;

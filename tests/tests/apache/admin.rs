@@ -16,10 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks until the index has as many messages.
-async fn found<F: Future<Output = Result<FoundMessages, rocketmq_producer::AdminError>>>(
-    count: usize,
-    ask: impl Fn() -> F,
-) -> Result<FoundMessages> {
+async fn found<F>(count: usize, ask: impl Fn() -> F + Send + Sync) -> Result<FoundMessages>
+where
+    F: Future<Output = Result<FoundMessages, rocketmq_producer::AdminError>> + Send,
+{
     let asking = async {
         loop {
             let found = ask().await?;

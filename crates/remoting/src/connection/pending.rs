@@ -572,7 +572,8 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(1);
         let partly = insert(&mut pending, 99, deadline);
         let unsent = insert(&mut pending, 100, deadline);
-        assert_eq!(expire(&mut pending, deadline, 100), (2, vec![100..101]));
+        let frame = 100..101;
+        assert_eq!(expire(&mut pending, deadline, 100), (2, Vec::from([frame])));
         for (opaque, delivery) in [(partly, Delivery::Unknown), (unsent, Delivery::NotSent)] {
             let Poll::Ready(Err(error)) = poll(&mut pending, opaque) else {
                 panic!("request {opaque} has no outcome");

@@ -69,7 +69,8 @@ mod tests {
         assert_eq!(withdrawn.pass(10, 5), 15, "not there yet");
         assert_eq!(withdrawn.pass(15, 5), 30);
         // The last is cut where the first is missing already.
-        assert_eq!(withdrawn.add(vec![70..80], 30), [30..40]);
+        let (frame, place) = (70..80, 30..40);
+        assert_eq!(withdrawn.add(Vec::from([frame]), 30), [place]);
         assert_eq!(withdrawn.pass(30, 20), 60);
         assert_eq!(withdrawn.pass(60, 10), 80);
         assert_eq!((withdrawn.pass(80, 20), withdrawn.len()), (100, 0));
