@@ -11,7 +11,7 @@ use rocketmq_producer_tests::oracle::Oracle;
 use xtask::apache::{Cluster, ClusterSpec, ReadOptions, Reader, Version, ask, require};
 use xtask::wait;
 
-use crate::clusters::{block_on, end, on_4_9_7, on_5_5_0};
+use crate::clusters::{block_on, end, on_4_9_7, on_5_5_0, topic_fields};
 use crate::doctor::Diagnosis;
 
 /// `UPDATE_AND_CREATE_TOPIC`, `AUTH_CREATE_USER` and `AUTH_CREATE_ACL`, sent to a broker.
@@ -103,17 +103,7 @@ fn prepare(cluster: &Cluster, admin: &Reader) -> Result<()> {
         );
         admin.ask(broker, CREATE_ACL, &[("subject", &subject)], &grant)?;
     }
-    let fields = [
-        ("topic", TOPIC),
-        ("defaultTopic", "TBW102"),
-        ("readQueueNums", "4"),
-        ("writeQueueNums", "4"),
-        ("perm", "6"),
-        ("topicFilterType", "SINGLE_TAG"),
-        ("topicSysFlag", "0"),
-        ("order", "false"),
-    ];
-    admin.ask(broker, CREATE_TOPIC, &fields, "")?;
+    admin.ask(broker, CREATE_TOPIC, &topic_fields(TOPIC), "")?;
     let known = || {
         let answer = ask(
             &cluster.name_server_addr(),

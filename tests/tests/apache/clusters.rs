@@ -17,6 +17,20 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Two processors run four Java machines and the tests: no send may fail for want of time.
 const PATIENT: Duration = Duration::from_secs(20);
 
+/// The fields of `UPDATE_AND_CREATE_TOPIC` for a topic of four queues, for clusters that only their own client may ask.
+pub(crate) const fn topic_fields(topic: &str) -> [(&str, &str); 8] {
+    [
+        ("topic", topic),
+        ("defaultTopic", "TBW102"),
+        ("readQueueNums", "4"),
+        ("writeQueueNums", "4"),
+        ("perm", "6"),
+        ("topicFilterType", "SINGLE_TAG"),
+        ("topicSysFlag", "0"),
+        ("order", "false"),
+    ]
+}
+
 /// A running cluster and Apache's client of the same version.
 #[derive(Debug)]
 pub(crate) struct Apache {

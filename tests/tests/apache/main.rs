@@ -22,6 +22,7 @@ mod faults;
 mod java_client;
 mod kinds;
 mod load;
+mod networks;
 mod order;
 mod preheat;
 mod presence;

@@ -1,17 +1,18 @@
-//! Servers of 5.5.0 that speak TLS only, in a cluster of their own for the one test.
+//! Servers of 5.5.0 that speak TLS only and ask clients for a certificate, in a cluster of their own for the one test.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rocketmq_producer::config::ProducerConfigBuilder;
+use rocketmq_producer::remoting::TlsVersion;
 use rocketmq_producer::{Delivery, ErrorKind, Message, Producer, ProducerBuilder, SendError};
+use rocketmq_producer_tests::authority::{Authority, Signed, Validity, text};
 use rocketmq_producer_tests::oracle::Oracle;
 use xtask::apache::{Cluster, ReadOptions, Reader, ServerTls, require};
 use xtask::wait;
 
-use crate::clusters::{block_on, end, on_5_5_0};
+use crate::clusters::{block_on, end, on_5_5_0, topic_fields};
 use crate::doctor::Diagnosis;
 
 /// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
@@ -24,32 +25,16 @@ const PATIENT: Duration = Duration::from_secs(20);
 /// For sends that are to fail.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// PEM files of an authority, and of a certificate for 127.0.0.1 that it has signed.
+/// An authority, and a certificate for 127.0.0.1 that it has signed, for servers and clients alike.
 struct Files {
-    ca: PathBuf,
-    cert: PathBuf,
-    key: PathBuf,
+    authority: Authority,
+    own: Signed,
 }
 
-fn files(dir: &Path, name: &str) -> Result<Files> {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    let key = KeyPair::generate()?;
-    let ca = params.self_signed(&key)?;
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate()?;
-    let cert = CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
-    let path = |end: &str| dir.join(format!("{name}-{end}.pem"));
-    let files = Files {
-        ca: path("ca"),
-        cert: path("cert"),
-        key: path("key"),
-    };
-    std::fs::write(&files.ca, ca.pem())?;
-    std::fs::write(&files.cert, cert.pem())?;
-    std::fs::write(&files.key, key.serialize_pem())?;
-    Ok(files)
+fn files(name: &str) -> Result<Files> {
+    let authority = Authority::new(name)?;
+    let own = authority.sign(name, &["127.0.0.1"], Validity::Now)?;
+    Ok(Files { authority, own })
 }
 
 #[test]
@@ -58,33 +43,20 @@ fn servers_that_speak_tls_only_are_sent_to() -> Result<()> {
     let Some(()) = require(test) else {
         return Ok(());
     };
-    let dir = std::env::temp_dir().join(format!("rocketmq-producer-tls-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
-    let outcome = on_tls(&dir);
-    let _ = std::fs::remove_dir_all(&dir);
-    outcome
-}
-
-fn on_tls(dir: &Path) -> Result<()> {
-    let (ours, strange) = (files(dir, "ours")?, files(dir, "strange")?);
+    let (ours, strange) = (files("ours")?, files("strange")?);
+    let ca = ours.authority.ca();
     let spec = on_5_5_0()
         .brokers(1)
         .auto_create_topics(false)
-        .tls(&ServerTls::new(&ours.cert, &ours.key, &ours.ca));
-    let reader = Reader::new(spec.version)?.with_java(ServerTls::client_java(&ours.ca));
+        .tls(&ServerTls::new(&ours.own.cert, &ours.own.key, &ca).client_auth(true));
+    let mut java = ServerTls::client_java(&ca);
+    for (option, file) in [("keyPath", &ours.own.key), ("certPath", &ours.own.cert)] {
+        java.push(format!("-Dtls.client.{option}={}", file.display()));
+    }
+    let reader = Reader::new(spec.version)?.with_java(java);
     let cluster = Cluster::start(&spec)?;
     let broker = cluster.brokers().first().context("a broker")?.address();
-    let fields = [
-        ("topic", TOPIC),
-        ("defaultTopic", "TBW102"),
-        ("readQueueNums", "4"),
-        ("writeQueueNums", "4"),
-        ("perm", "6"),
-        ("topicFilterType", "SINGLE_TAG"),
-        ("topicSysFlag", "0"),
-        ("order", "false"),
-    ];
-    reader.ask(broker, CREATE_TOPIC, &fields, "")?;
+    reader.ask(broker, CREATE_TOPIC, &topic_fields(TOPIC), "")?;
     let name_server = cluster.name_server_addr();
     let known = || {
         reader
@@ -102,9 +74,14 @@ fn builder(cluster: &Cluster, budget: Duration) -> ProducerBuilder {
 }
 
 async fn promises(cluster: &Cluster, reader: &Reader, ours: &Files, strange: &Files) -> Result<()> {
-    let ca = ours.ca.to_str().context("a path")?;
+    let ca = ours.authority.ca();
+    let ca = text(&ca);
+    let shown = |settings: ProducerConfigBuilder, own: &Signed| {
+        let settings = settings.tls(true).tls_ca(ca);
+        settings.tls_cert(text(&own.cert)).tls_key(text(&own.key))
+    };
     let producer = builder(cluster, PATIENT)
-        .configure(|settings| settings.tls(true).tls_ca(ca))
+        .configure(|settings| shown(settings, &ours.own))
         .start()
         .await?;
     let mut oracle = Oracle::new();
@@ -129,7 +106,7 @@ async fn promises(cluster: &Cluster, reader: &Reader, ours: &Files, strange: &Fi
     end(&producer).await?;
 
     let careless = builder(cluster, PATIENT)
-        .configure(|settings| settings.tls(true).danger_accept_invalid_certs(true))
+        .configure(|settings| shown(settings, &ours.own).danger_accept_invalid_certs(true))
         .start()
         .await?;
     let body = Bytes::from_static(b"to anyone");
@@ -137,20 +114,37 @@ async fn promises(cluster: &Cluster, reader: &Reader, ours: &Files, strange: &Fi
     oracle.acked(&receipt, &body);
     end(&careless).await?;
 
-    let strange = strange.ca.to_str().context("a path")?;
-    let wrong = builder(cluster, BUDGET).configure(|settings| settings.tls(true).tls_ca(strange));
+    let strange_ca = strange.authority.ca();
+    let wrong = builder(cluster, BUDGET)
+        .configure(|settings| shown(settings, &ours.own).tls_ca(text(&strange_ca)));
     refused(wrong, "signed by no trusted authority", "tls_ca").await?;
-    let wrong = builder(cluster, BUDGET).configure(|settings| {
-        let settings = settings.tls(true).tls_ca(ca);
-        settings.tls_server_name("mq.internal")
-    });
+    let wrong = builder(cluster, BUDGET)
+        .configure(|settings| shown(settings, &ours.own).tls_server_name("mq.internal"));
     refused(wrong, "is not for mq.internal", "tls_server_name").await?;
+    // Both ways that a server has to ask for the client's certificate.
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let wrong = builder(cluster, BUDGET).configure(|settings| {
+            let settings = settings.tls(true).tls_ca(ca);
+            settings.tls_min_version(version)
+        });
+        refused(wrong, "client certificate", "tls_cert").await?;
+    }
+    let wrong = builder(cluster, BUDGET).configure(|settings| shown(settings, &strange.own));
+    refused(
+        wrong,
+        "the server refuses the client certificate",
+        "tls_cert",
+    )
+    .await?;
     refused(builder(cluster, BUDGET), "", "setting tls").await?;
 
     let name_servers = cluster.name_server_addr();
-    let on = |ca: &str| format!("tls = true\ntls_ca = \"{ca}\"");
+    let on = |ca: &str| {
+        let (cert, key) = (text(&ours.own.cert), text(&ours.own.key));
+        format!("tls = true\ntls_ca = \"{ca}\"\ntls_cert = \"{cert}\"\ntls_key = \"{key}\"")
+    };
     Diagnosis::of(&name_servers, TOPIC, &on(ca))?.finds_nothing()?;
-    Diagnosis::of(&name_servers, TOPIC, &on(strange))?.says(5, "tls_failed")?;
+    Diagnosis::of(&name_servers, TOPIC, &on(text(&strange_ca)))?.says(5, "tls_failed")?;
     Diagnosis::of(&name_servers, TOPIC, "")?.says(5, "tls_required")?;
 
     let options = ReadOptions::new().at_least(count + 2).wait(SOON);
