@@ -608,6 +608,12 @@ settings! {
     allowed "up to 4096 rules" = (),
     java None, old false;
 
+    /// Whether the round robin of preheated topics begins at a queue by this producer's rank among the instances of its group, which brokers are asked for at start, instead of at random.
+    spread_by_rank: bool, set by bool,
+    default "false",
+    allowed "true or false" = (),
+    java None, old false;
+
     /// Whether brokers are reached by their second server, two ports below the advertised one, which consumers that pull do not use.
     vip_channel: bool, set by bool,
     default "false",

@@ -31,6 +31,7 @@ mod pace;
 mod pipeline;
 mod preheat;
 mod producer;
+mod rank;
 mod recall;
 mod receipt;
 mod reply;
@@ -73,6 +74,7 @@ pub use metrics::{
 pub use options::SendOptions;
 pub use preheat::PreheatReport;
 pub use producer::{Producer, create_producer};
+pub use rank::InstanceRank;
 pub use recall::RecallError;
 pub use receipt::{SendReceipt, SendStatus};
 pub use reply::Reply;

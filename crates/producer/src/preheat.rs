@@ -69,6 +69,9 @@ impl Preheat {
         report.ready.sort();
         report.to_be_created.sort();
         report.heartbeats = core.client.heartbeat_all().await;
+        if core.config.spread_by_rank {
+            core.spread_by_rank(&report.ready).await;
+        }
         Ok(report)
     }
 }

@@ -8,7 +8,7 @@ use futures_util::Stream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminError};
 use crate::batch::BatchError;
 use crate::blocking::BlockingProducer;
 use crate::builder::ProducerBuilder;
@@ -28,6 +28,7 @@ use crate::lifecycle::State;
 use crate::metrics::MetricsSnapshot;
 use crate::options::SendOptions;
 use crate::preheat::PreheatReport;
+use crate::rank::InstanceRank;
 use crate::recall::RecallError;
 use crate::receipt::SendReceipt;
 use crate::reply::Reply;
@@ -450,6 +451,18 @@ impl Producer {
     #[must_use]
     pub fn admin(&self) -> Admin {
         self.core.admin()
+    }
+
+    /// The place of this producer among the instances of its group in all processes, as the brokers know them by their
+    /// heartbeats. The setting `spread_by_rank` has the round robin begin by it.
+    ///
+    /// # Errors
+    /// As [`Admin::producer_connections`].
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn instance_rank(&self) -> Result<InstanceRank, AdminError> {
+        self.core.instance_rank().await
     }
 
     /// The state it is in.

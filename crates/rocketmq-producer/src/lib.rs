@@ -18,7 +18,9 @@ pub use rocketmq_producer_core::{
     RuntimeSnapshot,
 };
 // Producers that share a client; requests.
-pub use rocketmq_producer_core::{ClientContext, ClientContextBuilder, Reply, RequestError};
+pub use rocketmq_producer_core::{
+    ClientContext, ClientContextBuilder, InstanceRank, Reply, RequestError,
+};
 // Hooks.
 pub use rocketmq_producer_core::{
     CheckForbiddenContext, CheckForbiddenHook, EndTransactionContext, EndTransactionHook,

@@ -37,6 +37,7 @@ mod oneway;
 mod ordered;
 mod permits;
 mod preheat;
+mod rank;
 mod requests;
 mod retries;
 mod scripted;

@@ -139,7 +139,13 @@ impl TopicEntry {
 
     /// Starts the round robin from the first queue.
     pub fn reset_round_robin(&self) {
-        self.position.store(0, Ordering::Relaxed);
+        self.begin_round_robin(0);
+    }
+
+    /// Starts the round robin from this position among the usable queues; beyond the last it begins anew. Without it a
+    /// topic's round robin starts at random.
+    pub fn begin_round_robin(&self, position: usize) {
+        self.position.store(position, Ordering::Relaxed);
     }
 
     /// The next position of the round robin.
