@@ -126,7 +126,9 @@ fn string_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value,
 /// A time such as `3s`.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    parse_duration(&text).map(Some).map_err(D::Error::custom)
+    parse_duration(&text)
+        .map(Some)
+        .map_err(|error| D::Error::custom(format_args!("{text:?} is {error}")))
 }
 
 /// Reads the line `text`, whose number is `line`.

@@ -71,7 +71,7 @@ fn a_bad_line_is_named_the_others_are_sent_and_the_status_says_so() {
         r#"{"body":"ok 1"}"#,
         r#"{"body":"#,
         r#"{"id":"x"}"#,
-        r#"{"body":"x","delay_level":3}"#,
+        r#"{"body":"x","delay_lvl":3}"#,
         r#"{"body_base64":"%%"}"#,
         r#"{"body":"x","properties":{"UNIQ_KEY":"1"}}"#,
         r#"{"body":"x","keys":["a b"]}"#,
@@ -85,7 +85,7 @@ fn a_bad_line_is_named_the_others_are_sent_and_the_status_says_so() {
     for complaint in [
         "line 2: EOF",
         "line 3: neither body nor body_base64",
-        "line 4: unknown field `delay_level`",
+        "line 4: unknown field `delay_lvl`",
         "line 5: body_base64 is not base64",
         "line 6: ",
         "UNIQ_KEY",

@@ -395,30 +395,36 @@ fn is_out(broker: &Broker) -> bool {
     }
 }
 
-/// The first success of `work` on all `items`; the last failure once all have failed.
+/// The first success of `work` on all `items`; the failure of the first item once all have failed.
 async fn first_of<I, T, E, F>(items: Vec<I>, work: impl Fn(I) -> F) -> Result<T, E>
 where
     F: Future<Output = Result<T, E>> + Send,
 {
-    let mut all: Vec<_> = items.into_iter().map(|item| Box::pin(work(item))).collect();
-    let mut failed = None;
+    let mut all: Vec<_> = items
+        .into_iter()
+        .map(|item| Box::pin(work(item)))
+        .enumerate()
+        .collect();
+    let mut failed: Option<(usize, E)> = None;
     std::future::poll_fn(|context| {
         let mut succeeded = None;
         // Each is polled, so that each is woken.
-        all.retain_mut(|one| match one.as_mut().poll(context) {
+        all.retain_mut(|(index, one)| match one.as_mut().poll(context) {
             Poll::Pending => true,
             Poll::Ready(Ok(outcome)) => {
                 succeeded.get_or_insert(outcome);
                 false
             }
             Poll::Ready(Err(error)) => {
-                failed = Some(error);
+                if failed.as_ref().is_none_or(|(earlier, _)| *index < *earlier) {
+                    failed = Some((*index, error));
+                }
                 false
             }
         });
         match (succeeded, failed.take()) {
             (Some(outcome), _) => Poll::Ready(Ok(outcome)),
-            (None, Some(error)) if all.is_empty() => Poll::Ready(Err(error)),
+            (None, Some((_, error))) if all.is_empty() => Poll::Ready(Err(error)),
             (None, error) => {
                 failed = error;
                 Poll::Pending
@@ -475,6 +481,6 @@ mod tests {
         for items in [[3, 5, 2], [2, 3, 5], [5, 2, 3]] {
             assert_eq!(first_of(items.to_vec(), work).await, Ok(3));
         }
-        assert_eq!(first_of(vec![4, 2, 6], work).await, Err(6));
+        assert_eq!(first_of(vec![4, 2, 6], work).await, Err(4));
     }
 }

@@ -50,7 +50,7 @@ fn a_wrong_setting_is_named_with_its_value_and_what_is_allowed() {
             "g",
             good,
             &[("transaction_timeout", "1s")],
-            &["transaction_timeout", "transactional messages"],
+            &["transaction_timeout", "transaction_check_timeout"],
         ),
     ] {
         let text = refused(group, address, settings);
