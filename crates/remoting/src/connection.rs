@@ -449,7 +449,9 @@ impl Shared {
                 Submitted::Entered(opaque) => return Ok(opaque),
                 Submitted::NoRoom => {}
             }
-            if tokio::time::timeout_at(deadline, room).await.is_err() {
+            let waited = tokio::time::timeout_at(deadline, room).await;
+            // Room that comes with the deadline is that of requests which have ended by it.
+            if waited.is_err() || Instant::now() >= deadline {
                 let failure = RequestFailure::WriteBufferFull;
                 return Err(self.error(crate::Delivery::NotSent, failure));
             }

