@@ -76,6 +76,8 @@ impl ServerTls {
     pub fn client_java(ca: &std::path::Path) -> Vec<String> {
         vec![
             "-Dtls.enable=true".to_owned(),
+            // Else certificates are neither shown nor looked at.
+            "-Dtls.test.mode.enable=false".to_owned(),
             "-Dtls.client.authServer=true".to_owned(),
             format!("-Dtls.client.trustCertPath={}", ca.display()),
             // No settings of the machine's own.
