@@ -28,6 +28,7 @@ mod times;
 mod topics;
 mod transactions;
 mod trial;
+mod watched;
 
 #[cfg(test)]
 mod tests;

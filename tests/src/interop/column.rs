@@ -139,6 +139,7 @@ impl Column {
             // Transactions are asked after within seconds instead of a minute.
             .broker_conf("transactionCheckInterval=3000")
             .broker_conf("transactionTimeOut=3000")
+            .broker_conf("traceTopicEnable=true")
             .broker_conf("enableLmq=true")
             .broker_conf("enableMultiDispatch=true");
         let spec = if self.recalls() {

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{
     Ground, admin, batches, compression, content, contexts, faults, hooks, ids, lives, order,
-    reach, requests, security, sends, times, topics, transactions,
+    reach, requests, security, sends, times, topics, transactions, watched,
 };
 
 /// What a row found; anything else is an error.
@@ -100,6 +100,7 @@ pub fn groups() -> &'static [Group] {
         security::GROUP,
         reach::GROUP,
         hooks::GROUP,
+        watched::GROUP,
         faults::GROUP,
     ]
 }

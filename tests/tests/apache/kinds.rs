@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use rocketmq_producer::remoting::protocol::TopicRouteData;
 use rocketmq_producer::remoting::{Delivery, ResponseCode};
 use rocketmq_producer::{Message, RecallError, SendFailure, Via};
-use serde_json::Value;
 use xtask::apache::{ReadMessage, Version, ask};
 
 use crate::clusters::{Apache, end, promise};

@@ -1,0 +1,110 @@
+//! Namespaces and units, traces, metrics, and name servers that a page tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use rocketmq_producer::{Message, SendOptions};
+
+use super::ground::end;
+use super::row::{Group, row};
+use super::trial::Trial;
+use super::{Cell, Ground};
+use crate::page::Page;
+
+/// Where traces go.
+const TRACES: &str = "RMQ_SYS_TRACE_TOPIC";
+
+pub(super) const GROUP: Group = Group::new(
+    "Names and watching",
+    &[
+        row!(
+            "namespaces and units",
+            "`namespace`, `namespace_v2`, `unit_name`: stored where consumers of the namespace look",
+            namespace
+        ),
+        row!(
+            "name servers by HTTP",
+            "`namesrv_addr=http://…`: a page tells them",
+            page
+        ),
+        row!(
+            "message trace",
+            "`trace_message`: Java reads a record that names the message",
+            trace
+        ),
+        row!(
+            "metrics",
+            "`Producer::metrics` counts what was sent, with its latency",
+            metrics
+        ),
+    ],
+);
+
+async fn namespace(ground: Arc<Ground>) -> Result<Cell> {
+    let topic = "interop%in-namespace";
+    ground.topic(topic, 2).await?;
+    let producer = ground.builder("in-namespace").configure(|settings| {
+        let settings = settings.namespace("interop").namespace_v2("interop2");
+        settings.unit_name("unitA")
+    });
+    let producer = producer.start().await?;
+    ensure!(producer.client_id().ends_with("@unitA"));
+    let receipt = producer.send(Message::new("in-namespace", "x")?).await?;
+    ensure!(&**receipt.queue().topic() == "in-namespace", "{receipt:?}");
+    end(&producer).await?;
+    let read = ground.read(topic, 1).await?;
+    ensure!(read.len() == 1, "{read:?}");
+    ensure!(read[0].msg_id == receipt.message_id().as_str(), "{read:?}");
+    Ok(Cell::Passed)
+}
+
+async fn page(ground: Arc<Ground>) -> Result<Cell> {
+    let page = Page::start(Some(&ground.name_servers())).await?;
+    let url = page.url();
+    let mut trial = Trial::with(&ground, "by-page", |builder| builder.name_servers(&url)).await?;
+    for _ in 0..5 {
+        trial.send(SendOptions::new()).await?;
+    }
+    ensure!(!page.asked().is_empty(), "nobody asked the page");
+    trial.judge().await?;
+    Ok(Cell::Passed)
+}
+
+async fn trace(ground: Arc<Ground>) -> Result<Cell> {
+    let mut trial = Trial::with(&ground, "traced", |builder| {
+        builder.configure(|settings| settings.trace_message(true))
+    })
+    .await?;
+    let receipt = trial.send(SendOptions::new()).await?;
+    let producer = trial.producer.clone();
+    trial.judge().await?;
+    let stats = producer.stats();
+    if stats.traces_sent == 0 {
+        ensure!(stats.traces_dropped == 1, "{stats:?}");
+        return Cell::not_offered(
+            "the cluster takes no traces: dropped and counted, messages go on",
+        );
+    }
+    let id = receipt.message_id().to_string();
+    let read = ground.read(TRACES, 1).await?;
+    let names_it = |body: &[u8]| String::from_utf8_lossy(body).contains(&id);
+    if !read.iter().any(|stored| names_it(&stored.body)) {
+        bail!("no trace of {id} among {} messages", read.len());
+    }
+    Ok(Cell::Passed)
+}
+
+async fn metrics(ground: Arc<Ground>) -> Result<Cell> {
+    let mut trial = Trial::new(&ground, "measured").await?;
+    for _ in 0..10 {
+        trial.send(SendOptions::new()).await?;
+    }
+    let metrics = trial.producer.metrics();
+    let latency = &metrics.send_latency;
+    ensure!(metrics.stats.total_sent == 10, "{metrics:?}");
+    ensure!(latency.count() == 10, "{latency:?}");
+    ensure!(latency.quantile(0.5) > Some(Duration::ZERO), "{latency:?}");
+    trial.judge().await?;
+    Ok(Cell::Passed)
+}
