@@ -226,7 +226,7 @@ impl Endpoint {
                     ConnectFailure::PoolClosed => return Err(error),
                     failure if failure.is_lasting() => return Err(error),
                     ConnectFailure::DeadlineExceeded => {
-                        return Err(last.unwrap_or(error));
+                        return Err(last.unwrap_or_else(|| self.late()));
                     }
                     ConnectFailure::BackingOff { retry_in, .. } => {
                         until = until.min(Instant::now() + *retry_in);
@@ -245,8 +245,7 @@ impl Endpoint {
                 () = sleep_until(until) => {}
             }
             if Instant::now() >= deadline {
-                let late = || self.error(ConnectFailure::DeadlineExceeded);
-                return Err(last.unwrap_or_else(late));
+                return Err(last.unwrap_or_else(|| self.late()));
             }
         }
     }
@@ -314,6 +313,12 @@ impl Endpoint {
             .all()
             .iter()
             .for_each(Self::remove_holder);
+    }
+
+    /// The time is over: what the last dial, or its connection, failed with is told, if it did.
+    fn late(&self) -> ConnectError {
+        let failure = self.lock().failure();
+        self.error(failure.unwrap_or(ConnectFailure::DeadlineExceeded))
     }
 
     fn error(&self, failure: ConnectFailure) -> ConnectError {

@@ -144,6 +144,11 @@ impl Link {
         }
     }
 
+    /// What the last dial, or its connection, failed with.
+    pub(super) fn failure(&self) -> Option<ConnectFailure> {
+        self.failed.as_ref().map(|failed| failed.cause.clone())
+    }
+
     /// Why a caller may not dial now, and for how long.
     pub(super) fn pause(&self, now: Instant) -> Option<(ConnectFailure, Duration)> {
         let failed = self.failed.as_ref()?;
