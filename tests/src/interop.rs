@@ -3,7 +3,6 @@
 //! A [`Column`] is a cluster of Apache's, booted for the purpose; a [`Row`] is a feature, with a function that tries it
 //! on that cluster and has Apache's own client read back what was stored. What a row finds is a [`Cell`].
 
-mod accounts;
 mod admin;
 mod batches;
 mod column;

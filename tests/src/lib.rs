@@ -1,10 +1,10 @@
 //! What end-to-end tests share: the oracle that compares what was acknowledged with what is stored, and payloads that
 //! can be told apart.
 
+pub mod accounts;
 pub mod authority;
 mod book;
 pub mod breaking;
-pub mod certificates;
 pub mod faults;
 pub mod fuzz;
 pub mod growth;

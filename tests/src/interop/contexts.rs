@@ -9,7 +9,9 @@ use rocketmq_producer::{ClientContext, Message, Producer};
 use super::ground::{PATIENT, SOON, end};
 use super::row::{Group, row};
 use super::trial::QUEUES;
-use super::{Cell, Column, Ground, accounts};
+use super::{Cell, Column, Ground};
+use crate::accounts;
+use crate::authority::text;
 use crate::oracle::Oracle;
 
 pub(super) const GROUP: Group = Group::new(
@@ -33,8 +35,8 @@ fn context(ground: &Ground) -> Result<ClientContext> {
     if ground.column().checks_access() {
         builder = builder.credentials(accounts::SUPER.0, accounts::SUPER.1);
     }
-    if let Some((ca, _)) = ground.authorities() {
-        builder = builder.configure(|settings| settings.tls(true).tls_ca(ca));
+    if let Some(ca) = ground.ca() {
+        builder = builder.configure(|settings| settings.tls(true).tls_ca(text(&ca)));
     }
     Ok(builder.build()?)
 }

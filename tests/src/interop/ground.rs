@@ -11,10 +11,11 @@ use xtask::apache::{
     Cluster, Node, Permission, ProducerConnection, ReadMessage, ReadOptions, Reader, ServerTls,
     Version, ask,
 };
-use xtask::{paths, wait};
+use xtask::wait;
 
-use super::{Column, accounts};
-use crate::certificates::Certificates;
+use super::Column;
+use crate::accounts;
+use crate::authority::{Authority, Validity, text};
 
 /// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
 const CREATE_TOPIC: i32 = 17;
@@ -34,8 +35,8 @@ pub struct Ground {
     column: Column,
     cluster: Cluster,
     reader: Reader,
-    tls: Option<(Certificates, Certificates)>,
-    certificates: PathBuf,
+    /// Who signed the servers' certificates, where servers speak TLS.
+    authority: Option<Authority>,
 }
 
 impl Ground {
@@ -46,16 +47,13 @@ impl Ground {
     pub fn boot(column: Column) -> Result<Self> {
         let mut spec = column.spec();
         let mut reader = Reader::new(spec.version)?;
-        let certificates = paths::target()
-            .join("interop")
-            .join(format!("certificates-{}", std::process::id()));
-        let mut tls = None;
+        let mut authority = None;
         if column == Column::Tls {
-            let ours = Certificates::write(&certificates, "ours")?;
-            let strange = Certificates::write(&certificates, "strange")?;
-            spec = spec.tls(&ServerTls::new(&ours.cert, &ours.key, &ours.ca));
-            reader = reader.with_java(ServerTls::client_java(&ours.ca));
-            tls = Some((ours, strange));
+            let ours = Authority::new("ours")?;
+            let server = ours.sign("server", &["127.0.0.1"], Validity::Now)?;
+            spec = spec.tls(&ServerTls::new(&server.cert, &server.key, ours.ca()));
+            reader = reader.with_java(ServerTls::client_java(&ours.ca()));
+            authority = Some(ours);
         }
         if column.checks_access() {
             let (access_key, secret_key) = accounts::SUPER;
@@ -68,8 +66,7 @@ impl Ground {
             column,
             cluster,
             reader,
-            tls,
-            certificates,
+            authority,
         };
         if column.checks_access() {
             let brokers: Vec<&str> = ground.brokers().iter().map(Node::address).collect();
@@ -131,22 +128,16 @@ impl Ground {
         self.cluster.name_server_addr()
     }
 
-    /// The authority that signed the servers' certificates, and one that signed none, where servers speak TLS.
-    pub(super) fn authorities(&self) -> Option<(&str, &str)> {
-        let (ours, strange) = self.tls.as_ref()?;
-        Some((ours.ca.to_str()?, strange.ca.to_str()?))
-    }
-
-    /// A folder for certificates.
-    pub(super) const fn certificates(&self) -> &PathBuf {
-        &self.certificates
+    /// The certificate of the authority that signed the servers', where servers speak TLS.
+    pub(super) fn ca(&self) -> Option<PathBuf> {
+        self.authority.as_ref().map(Authority::ca)
     }
 
     /// A producer that has all that the cluster asks for.
     pub fn builder(&self, group: &str) -> ProducerBuilder {
         let builder = self.unencrypted(group);
-        match self.authorities() {
-            Some((ca, _)) => builder.configure(|settings| settings.tls(true).tls_ca(ca)),
+        match self.ca() {
+            Some(ca) => builder.configure(|settings| settings.tls(true).tls_ca(text(&ca))),
             None => builder,
         }
     }
@@ -179,8 +170,8 @@ impl Ground {
 
     /// Another version's client, with all that the cluster asks for.
     pub(super) fn fitted(&self, reader: Reader) -> Reader {
-        let reader = match &self.tls {
-            Some((ours, _)) => reader.with_java(ServerTls::client_java(&ours.ca)),
+        let reader = match self.ca() {
+            Some(ca) => reader.with_java(ServerTls::client_java(&ca)),
             None => reader,
         };
         if self.column.checks_access() {

@@ -162,7 +162,7 @@ async fn vip_channel(ground: Arc<Ground>) -> Result<Cell> {
 
 async fn by_name(ground: Arc<Ground>) -> Result<Cell> {
     let servers = ground.name_servers().replace("127.0.0.1", "localhost");
-    let tls = ground.authorities().is_some();
+    let tls = ground.ca().is_some();
     let mut trial = Trial::with(&ground, "by-name", |builder| {
         let builder = builder.name_servers(&servers);
         if tls {

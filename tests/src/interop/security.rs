@@ -11,8 +11,9 @@ use rocketmq_producer::{Delivery, Message, ProducerBuilder, SendError, SendFailu
 use super::ground::end;
 use super::row::{Group, row};
 use super::trial::{QUEUES, shown};
-use super::{Cell, Column, Ground, accounts};
-use crate::certificates::Certificates;
+use super::{Cell, Column, Ground};
+use crate::accounts;
+use crate::authority::{Authority, text};
 
 pub(super) const GROUP: Group = Group::new(
     "Security",
@@ -96,10 +97,10 @@ async fn with_credentials(
     credentials: Option<(&str, &str)>,
 ) -> Result<Cell> {
     ground.topic(topic, QUEUES).await?;
-    let builder = match ground.authorities() {
-        Some((ca, _)) => ground
+    let builder = match ground.ca() {
+        Some(ca) => ground
             .unsigned(topic)
-            .configure(|settings| settings.tls(true).tls_ca(ca)),
+            .configure(|settings| settings.tls(true).tls_ca(text(&ca))),
         None => ground.unsigned(topic),
     };
     let builder = match credentials {
@@ -200,12 +201,13 @@ const MADE_UP: &str =
 async fn tls(ground: Arc<Ground>) -> Result<Cell> {
     let topic = "tls";
     ground.topic(topic, QUEUES).await?;
-    if ground.authorities().is_some() {
+    if ground.ca().is_some() {
         try_one(&ground, topic, ground.builder(topic)).await??;
         return Ok(Cell::Passed);
     }
-    let ours = Certificates::write(ground.certificates(), "ours")?;
-    let ca = ours.ca.to_str().context("a path")?;
+    let ours = Authority::new("ours")?;
+    let ca = ours.ca();
+    let ca = text(&ca);
     let builder = ground
         .builder(topic)
         .configure(|settings| settings.tls(true).tls_ca(ca));
@@ -218,14 +220,10 @@ async fn tls(ground: Arc<Ground>) -> Result<Cell> {
 async fn unknown_authority(ground: Arc<Ground>) -> Result<Cell> {
     let topic = "tls-unknown";
     ground.topic(topic, QUEUES).await?;
-    let strange;
-    let ca = match ground.authorities() {
-        Some((_, strange)) => strange,
-        None => {
-            strange = Certificates::write(ground.certificates(), "strange")?;
-            strange.ca.to_str().context("a path")?
-        }
-    };
+    // Nobody has had it sign anything.
+    let strange = Authority::new("strange")?;
+    let ca = strange.ca();
+    let ca = text(&ca);
     let builder = ground
         .builder(topic)
         .configure(|settings| settings.tls(true).tls_ca(ca));
@@ -252,7 +250,7 @@ async fn wrong_name(ground: Arc<Ground>) -> Result<Cell> {
     ground.topic(topic, QUEUES).await?;
     let builder = ground.builder(topic);
     let builder = builder.configure(|settings| settings.tls(true).tls_server_name("mq.internal"));
-    if ground.authorities().is_none() {
+    if ground.ca().is_none() {
         let error = try_one(&ground, topic, builder).await?;
         let error = error.err().context("the message was taken")?;
         ensure!(error.delivery() == Delivery::NotSent, "{error:?}");
@@ -278,7 +276,7 @@ async fn plain_text(ground: Arc<Ground>) -> Result<Cell> {
     let topic = "plain-text";
     ground.topic(topic, QUEUES).await?;
     let builder = ground.unencrypted(topic);
-    if ground.authorities().is_some() {
+    if ground.ca().is_some() {
         return not_sent(&ground, topic, builder).await;
     }
     try_one(&ground, topic, builder).await??;

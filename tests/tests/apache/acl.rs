@@ -9,6 +9,7 @@ use rocketmq_producer::remoting::{Credentials, HeaderEncoding, ResponseCode, Rot
 use rocketmq_producer::{
     Delivery, ErrorKind, Message, Producer, ProducerStats, SendError, SendFailure,
 };
+use rocketmq_producer_tests::accounts::{self, FILE, GRANTED as TOPIC, PUBLISHER, STRANGER, SUPER};
 use rocketmq_producer_tests::oracle::Oracle;
 use xtask::apache::{Cluster, ClusterSpec, ReadOptions, Reader, Version, ask, require};
 use xtask::wait;
@@ -16,42 +17,13 @@ use xtask::wait;
 use crate::clusters::{block_on, end, on_4_9_7, on_5_5_0, topic_fields};
 use crate::doctor::Diagnosis;
 
-/// `UPDATE_AND_CREATE_TOPIC`, `AUTH_CREATE_USER` and `AUTH_CREATE_ACL`, sent to a broker.
+/// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
 const CREATE_TOPIC: i32 = 17;
-const CREATE_USER: i32 = 3001;
-const CREATE_ACL: i32 = 3006;
 /// `GET_ROUTEINFO_BY_TOPIC`, sent to a name server.
 const TOPIC_ROUTE: i32 = 105;
 
-const SUPER: (&str, &str) = ("superUser", "superUserSecret");
-const PUBLISHER: (&str, &str) = ("publisher", "publisherSecret");
-const STRANGER: (&str, &str) = ("stranger", "strangerSecret");
-const TOPIC: &str = "acl-ok";
 const SOON: Duration = Duration::from_secs(30);
 const PATIENT: Duration = Duration::from_secs(20);
-
-/// Of ACL 1.0.
-const ACCOUNTS: &str = "\
-accounts:
-  - accessKey: superUser
-    secretKey: superUserSecret
-    whiteRemoteAddress:
-    admin: true
-  - accessKey: publisher
-    secretKey: publisherSecret
-    whiteRemoteAddress:
-    admin: false
-    defaultTopicPerm: DENY
-    defaultGroupPerm: SUB
-    topicPerms:
-      - acl-ok=PUB
-  - accessKey: stranger
-    secretKey: strangerSecret
-    whiteRemoteAddress:
-    admin: false
-    defaultTopicPerm: DENY
-    defaultGroupPerm: SUB
-";
 
 #[test]
 fn requests_are_signed_and_refusals_are_final_on_5_5_0() -> Result<()> {
@@ -81,9 +53,7 @@ fn run(test: &str, spec: ClusterSpec, refusal: ResponseCode) -> Result<()> {
     let Some(()) = require(test) else {
         return Ok(());
     };
-    let spec = spec
-        .auto_create_topics(false)
-        .acl(SUPER.0, SUPER.1, ACCOUNTS);
+    let spec = spec.auto_create_topics(false).acl(SUPER.0, SUPER.1, FILE);
     let admin = Reader::new(spec.version)?.with_credentials(SUPER.0, SUPER.1);
     let cluster = Cluster::start(&spec)?;
     prepare(&cluster, &admin)?;
@@ -93,18 +63,7 @@ fn run(test: &str, spec: ClusterSpec, refusal: ResponseCode) -> Result<()> {
 /// Makes the topic and, where there is no file of them, the accounts.
 fn prepare(cluster: &Cluster, admin: &Reader) -> Result<()> {
     let broker = cluster.brokers().first().context("a broker")?.address();
-    if cluster.version() != Version::V4_9_7 {
-        for (name, password) in [PUBLISHER, STRANGER] {
-            let user =
-                format!(r#"{{"username":"{name}","password":"{password}","userType":"Normal"}}"#);
-            admin.ask(broker, CREATE_USER, &[("username", name)], &user)?;
-        }
-        let subject = format!("User:{}", PUBLISHER.0);
-        let grant = format!(
-            r#"{{"subject":"{subject}","policies":[{{"policyType":"Custom","entries":[{{"resource":"Topic:{TOPIC}","actions":["Pub"],"sourceIps":[],"decision":"Allow"}}]}}]}}"#
-        );
-        admin.ask(broker, CREATE_ACL, &[("subject", &subject)], &grant)?;
-    }
+    accounts::create(admin, cluster.version(), &[broker])?;
     admin.ask(broker, CREATE_TOPIC, &topic_fields(TOPIC), "")?;
     let known = || {
         let answer = ask(

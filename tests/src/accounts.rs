@@ -1,23 +1,23 @@
-//! Who may do what, on the clusters that check it.
+//! Who may do what, on real brokers that check it.
 
 use anyhow::Result;
 use xtask::apache::{Reader, Version};
 
 /// May do everything.
-pub(super) const SUPER: (&str, &str) = ("superUser", "superUserSecret");
+pub const SUPER: (&str, &str) = ("superUser", "superUserSecret");
 /// May publish to [`GRANTED`] and nothing else.
-pub(super) const PUBLISHER: (&str, &str) = ("publisher", "publisherSecret");
+pub const PUBLISHER: (&str, &str) = ("publisher", "publisherSecret");
 /// Is known and may publish nowhere.
-pub(super) const STRANGER: (&str, &str) = ("stranger", "strangerSecret");
+pub const STRANGER: (&str, &str) = ("stranger", "strangerSecret");
 /// The topic of [`PUBLISHER`].
-pub(super) const GRANTED: &str = "acl-ok";
+pub const GRANTED: &str = "acl-ok";
 
 /// `AUTH_CREATE_USER` and `AUTH_CREATE_ACL`, sent to a broker.
 const CREATE_USER: i32 = 3001;
 const CREATE_ACL: i32 = 3006;
 
 /// The file of ACL 1.0.
-pub(super) const FILE: &str = "\
+pub const FILE: &str = "\
 accounts:
   - accessKey: superUser
     secretKey: superUserSecret
@@ -40,7 +40,10 @@ accounts:
 ";
 
 /// Makes the accounts where there is no file of them.
-pub(super) fn create(admin: &Reader, version: Version, brokers: &[&str]) -> Result<()> {
+///
+/// # Errors
+/// When a broker refuses one.
+pub fn create(admin: &Reader, version: Version, brokers: &[&str]) -> Result<()> {
     if version == Version::V4_9_7 {
         return Ok(());
     }
