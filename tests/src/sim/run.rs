@@ -138,6 +138,8 @@ async fn simulate(scenario: &Scenario, seed: u64, lines: &mut Vec<String>) -> Re
         .configure(|settings| {
             let settings = settings
                 .client_id("sim")
+                // Large bodies would be compressed on other threads, which end when they end.
+                .compress_type(None)
                 .poll_name_server_interval(Duration::from_secs(10));
             let settings = match scenario.batches {
                 None => settings,

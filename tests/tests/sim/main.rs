@@ -195,7 +195,10 @@ fn the_same_seed_makes_the_same_history() {
             ending: Ending::Midway,
             ..Scenario::new("shut_down_midway")
         },
-        // Not automatic batches: while other tests run, their histories differ now and then, for a reason yet to be found.
+        Scenario {
+            batches: Some(Duration::from_millis(20)),
+            ..Scenario::new("batches")
+        },
     ];
     for seed in 0..number("SIM_REPEATED").unwrap_or(10) {
         let mut all = HashSet::new();
