@@ -24,7 +24,9 @@ use crate::options::SendOptions;
 use crate::producer::Producer;
 use crate::recall::RecallError;
 use crate::receipt::SendReceipt;
+use crate::reply::Reply;
 use crate::report::{FlushReport, ShutdownReport};
+use crate::request::RequestError;
 use crate::stats::ProducerStats;
 
 /// Time beyond a call's own budget before its runtime counts as stalled.
@@ -184,6 +186,39 @@ impl BlockingProducer {
         self.run(message, options, |producer, message, options| async move {
             producer.send_oneway_with(message, options).await
         })
+    }
+
+    /// Sends a request, as [`Producer::request`], and blocks until its reply, for `timeout` at most.
+    ///
+    /// # Errors
+    /// As there; [`RequestError::Send`] with [`SendFailure::Blocking`] if the call would wait for its own thread, or if
+    /// the producer's runtime did not run it.
+    pub fn request(&self, message: Message, timeout: Duration) -> Result<Reply, RequestError> {
+        self.request_with(message, timeout, SendOptions::default())
+    }
+
+    /// Sends a request with options of its own, as [`Producer::request_with`], and blocks until its reply.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn request_with(
+        &self,
+        message: Message,
+        timeout: Duration,
+        options: SendOptions,
+    ) -> Result<Reply, RequestError> {
+        let topic = Arc::clone(message.topic_shared());
+        let fail = |cause| {
+            let error = SendError::new(topic, None, Duration::ZERO, Vec::new(), cause);
+            Err(RequestError::Send(Box::new(error)))
+        };
+        let Some(home) = self.producer.core.home() else {
+            return fail(SendFailure::State(self.producer.state()));
+        };
+        let producer = self.producer.clone();
+        let call = async move { producer.request_with(message, timeout, options).await };
+        wait_for(&home, timeout.saturating_add(SLACK), call)
+            .unwrap_or_else(|cause| fail(SendFailure::Blocking(cause)))
     }
 
     /// Takes a timer message back, as [`Producer::recall`], and blocks until the outcome.

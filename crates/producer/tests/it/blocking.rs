@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rocketmq_producer_core::config::routing::remoting::Delivery;
 use rocketmq_producer_core::{
-    BlockingFailure, BlockingProducer, ErrorKind, Producer, SendFailure, State,
+    BlockingFailure, BlockingProducer, ErrorKind, Producer, RequestError, SendFailure, State,
 };
 use rocketmq_producer_embedded::{EmbeddedCluster, Reaction};
 use tokio::runtime::{Builder, Runtime};
@@ -82,6 +82,39 @@ fn a_plain_thread_sends_and_shuts_down() {
     let error = producer.send(message()).unwrap_err();
     assert!(matches!(error.cause(), SendFailure::State(State::Stopped)));
     assert_eq!(stored(&elsewhere), 7);
+}
+
+#[test]
+fn a_plain_thread_asks_and_gets_its_reply_or_why_there_is_none() {
+    let elsewhere = Elsewhere::start();
+    let producer = elsewhere.blocking();
+    let asking = producer.clone();
+    let asked = std::thread::spawn(move || asking.request(message(), Duration::from_secs(15)));
+    let stored = elsewhere.cluster().wait_for_messages(TOPIC, 1);
+    let request = elsewhere.runtime.block_on(soon(stored)).remove(0);
+    assert!(elsewhere.cluster().reply(A, &request, "pong").unwrap());
+    let reply = asked.join().unwrap().unwrap();
+    assert_eq!(reply.body(), "pong");
+    assert_eq!(reply.receipt.unwrap().queue_offset(), request.queue_offset);
+
+    let error = producer.request(message(), millis(100)).unwrap_err();
+    assert!(matches!(error, RequestError::NoReply { .. }), "{error:?}");
+    producer.shutdown(PATIENCE).unwrap();
+    let error = producer.request(message(), millis(100)).unwrap_err();
+    assert_eq!(error.delivery(), Some(Delivery::NotSent));
+}
+
+#[tokio::test]
+async fn a_request_on_the_only_thread_of_its_runtime_is_refused_at_once() {
+    let cluster = cluster(1).await;
+    let blocking = producer(&cluster).await.blocking();
+    let error = blocking.request(message(), PATIENCE).unwrap_err();
+    let RequestError::Send(error) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::Blocking);
+    assert_eq!(error.delivery(), Delivery::NotSent);
+    assert_eq!(cluster.message_count(TOPIC), 0);
 }
 
 #[test]
