@@ -1,13 +1,15 @@
 //! The command line: every command and flag.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use rocketmq_producer::config::ByteSize;
+use rocketmq_producer::config::{ByteSize, parse_duration};
 
 use crate::doctor::DoctorArgs;
 use crate::message::MessageArgs;
-use crate::settings::SettingsArgs;
+use crate::send::TuningArgs;
+use crate::settings::{SettingsArgs, with_unit};
 use crate::topic::TopicArgs;
 
 const EXAMPLES: &str = "\
@@ -31,10 +33,13 @@ Exit status:
 const SEND_NOTES: &str = "\
 Fields of a JSON line, of which the body must be there:
   {\"id\", \"body\" or \"body_base64\", \"tags\", \"keys\": [], \"sharding_key\", \"properties\": {},
-   and one of \"delay_level\", \"delay_ms\", \"deliver_at\" (ms since 1970)}
+   and one of \"delay_level\", \"delay_ms\", \"deliver_at\" (ms since 1970),
+   \"transaction\" (commit, rollback or unknown), \"request\" (how long its reply is waited for)}
 
-Example:
+Examples:
   rocketmq-producer send --topic orders --format jsonl --file orders.jsonl --ordered --ledger sent.jsonl
+  echo EUR/USD | rocketmq-producer send --topic prices --request=5s
+  rocketmq-producer send --topic logs --file app.log --auto-batch --linger 5ms
 
 Interrupted once, it finishes what is under way; interrupted twice, it gives that up.";
 
@@ -107,6 +112,11 @@ pub(crate) struct SendArgs {
     /// Keep the order of each sharding key: one send under way per key.
     #[arg(long)]
     pub(crate) ordered: bool,
+    /// Make each message a request and print its reply, waiting 3s for it, or the time that is given.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "3s", value_parser = patience)]
+    pub(crate) request: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
 }
@@ -276,6 +286,15 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// How long a reply is waited for.
+pub(crate) fn patience(text: &str) -> Result<Duration, String> {
+    match parse_duration(&with_unit(text)) {
+        Ok(Duration::ZERO) => Err("allowed: a time above 0".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn topic_spec(text: &str) -> Result<TopicSpec, String> {
     let (name, queues) = text
         .rsplit_once(':')
@@ -327,6 +346,15 @@ mod tests {
             "orders:70000",
         ] {
             assert!(topic_spec(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_waited_for_some_time() {
+        assert_eq!(patience("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(patience("1500"), Ok(Duration::from_millis(1500)));
+        for wrong in ["0", "0s", "soon", ""] {
+            assert!(patience(wrong).is_err(), "{wrong}");
         }
     }
 

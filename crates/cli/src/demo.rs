@@ -92,7 +92,7 @@ async fn embedded(topic: &str) -> Result<EmbeddedCluster, Failure> {
 }
 
 fn place(finished: &Finished) -> Option<Placed> {
-    let receipt: &SendReceipt = finished.result.as_ref().ok()?;
+    let receipt: &SendReceipt = finished.result.as_ref()?.as_ref().ok()?;
     Some(Placed {
         seq: finished.seq,
         queue: receipt.queue().clone(),

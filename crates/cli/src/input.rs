@@ -67,7 +67,8 @@ pub(crate) enum LineError {
     TooLong(ByteSize),
 }
 
-/// Reads standard input or a file in a thread of its own.
+/// Reads standard input or a file in a thread of its own. What does not say how long its reply is waited for takes
+/// `request`.
 ///
 /// The thread ends with the input, or when the receiver is dropped and it has something to give.
 pub(crate) fn read(
@@ -75,17 +76,20 @@ pub(crate) fn read(
     format: Format,
     topic: &str,
     max_message_size: ByteSize,
+    request: Option<Duration>,
 ) -> Result<mpsc::Receiver<Item>, Failure> {
-    let topic = Arc::from(topic);
+    let common = Common {
+        format,
+        topic: Arc::from(topic),
+        request,
+    };
     match file.filter(|path| *path != Path::new("-")) {
-        None => {
-            from_iterator(move || Entries::new(io::stdin().lock(), format, topic, max_message_size))
-        }
+        None => from_iterator(move || Entries::new(io::stdin().lock(), common, max_message_size)),
         Some(path) => {
             let what = || format!("file {} cannot be read", path.display());
             let file = open(path).map_err(|error| Failure::bad_input(what(), error))?;
             let reader = BufReader::with_capacity(1 << 16, file);
-            from_iterator(move || Entries::new(reader, format, topic, max_message_size))
+            from_iterator(move || Entries::new(reader, common, max_message_size))
         }
     }
 }
@@ -118,22 +122,29 @@ pub(crate) fn from_iterator<I: Iterator<Item = Item>>(
     Ok(receiver)
 }
 
+/// What all lines of an input have in common.
+#[derive(Debug)]
+struct Common {
+    format: Format,
+    topic: Arc<str>,
+    /// How long replies are waited for, if lines are requests unless they say otherwise.
+    request: Option<Duration>,
+}
+
 /// The entries of an input.
 #[derive(Debug)]
 struct Entries<R> {
     lines: LineReader<R>,
-    format: Format,
-    topic: Arc<str>,
+    common: Common,
     line: u64,
     ended: bool,
 }
 
 impl<R: BufRead> Entries<R> {
-    fn new(reader: R, format: Format, topic: Arc<str>, max_message_size: ByteSize) -> Self {
+    fn new(reader: R, common: Common, max_message_size: ByteSize) -> Self {
         Self {
-            lines: LineReader::new(reader, longest_line(format, max_message_size)),
-            format,
-            topic,
+            lines: LineReader::new(reader, longest_line(common.format, max_message_size)),
+            common,
             line: 0,
             ended: false,
         }
@@ -143,10 +154,11 @@ impl<R: BufRead> Entries<R> {
         let text = self.lines.text();
         let text =
             std::str::from_utf8(text).map_err(|e| LineError::NotUtf8(e.valid_up_to() + 1))?;
-        let topic = Arc::clone(&self.topic);
-        let entry = match self.format {
-            Format::Text => plain(self.line, topic, text),
-            Format::Jsonl => jsonl::parse(self.line, topic, text)?,
+        let topic = Arc::clone(&self.common.topic);
+        let request = self.common.request;
+        let entry = match self.common.format {
+            Format::Text => plain(self.line, topic, text, request),
+            Format::Jsonl => jsonl::parse(self.line, topic, text, request)?,
         };
         Ok(Box::new(entry))
     }
@@ -195,7 +207,7 @@ fn longest_line(format: Format, max_message_size: ByteSize) -> ByteSize {
 }
 
 /// A line that is the body.
-fn plain(line: u64, topic: Arc<str>, text: &str) -> Entry {
+fn plain(line: u64, topic: Arc<str>, text: &str, request: Option<Duration>) -> Entry {
     let body = Bytes::copy_from_slice(text.as_bytes());
     Entry {
         line,
@@ -203,7 +215,7 @@ fn plain(line: u64, topic: Arc<str>, text: &str) -> Entry {
         key: None,
         shard: None,
         transaction: None,
-        request: None,
+        request,
         message: Message::new(topic, body.clone()),
         body,
     }
@@ -214,7 +226,12 @@ mod tests {
     use super::*;
 
     fn read_all(format: Format, input: &[u8]) -> Vec<Result<Entry, String>> {
-        let entries = Entries::new(input, format, Arc::from("t"), ByteSize::bytes(64));
+        let common = Common {
+            format,
+            topic: Arc::from("t"),
+            request: None,
+        };
+        let entries = Entries::new(input, common, ByteSize::bytes(64));
         entries
             .map(|item| match item {
                 Item::Message(entry) => Ok(*entry),

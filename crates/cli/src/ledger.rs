@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::to_the_microsecond;
 use crate::failure::one_line;
 use crate::input::Entry;
+use crate::send::Answer;
 
 /// What became of a message, or may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -69,6 +70,9 @@ pub(crate) struct LedgerLine<'a> {
     t1: f64,
     attempts: Vec<AttemptLine<'a>>,
     error: Option<String>,
+    /// What came of a request that was stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a Answer>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +107,13 @@ impl<'a> LedgerLine<'a> {
             t1: time,
             attempts: Vec::new(),
             error: Some(error),
+            answer: None,
         }
+    }
+
+    /// The same with what came of a request.
+    pub(crate) fn answered(self, answer: Option<&'a Answer>) -> Self {
+        Self { answer, ..self }
     }
 
     /// A message that was sent from `t0` to `t1`.

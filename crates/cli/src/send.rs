@@ -4,6 +4,7 @@ mod dispatch;
 mod lanes;
 mod reply;
 mod tally;
+mod tuning;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +27,15 @@ use crate::interrupt::Interrupt;
 use crate::ledger::Ledger;
 
 pub(crate) use dispatch::{Dispatcher, Finished, Plan};
+pub(crate) use reply::Answer;
 pub(crate) use tally::Tally;
+pub(crate) use tuning::TuningArgs;
 
 pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
-    let config = args.settings.resolve(&[])?;
+    let config = args.settings.resolve(&args.tuning.settings())?;
+    args.tuning
+        .check(&config, args.concurrency, args.request.is_some())
+        .map_err(|error| Failure::bad_input("these flags do not go together", error))?;
     check_topic(&args.topic)?;
     let ledger = open_ledger(args.ledger.as_deref())?;
     let max_message_size = config.max_message_size;
@@ -48,6 +54,7 @@ pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
         args.format,
         &args.topic,
         max_message_size,
+        args.request,
     )?;
     let plan = Plan {
         concurrency: args.concurrency,

@@ -80,7 +80,7 @@ fn with_default_group(builder: ProducerConfigBuilder) -> Result<ProducerConfig, 
 }
 
 /// On this command line a bare number is milliseconds, as in RocketMQ's own settings.
-fn with_unit(text: &str) -> String {
+pub(crate) fn with_unit(text: &str) -> String {
     let text = text.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         format!("{text}ms")

@@ -8,13 +8,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rocketmq_producer::LocalTransactionState;
-use rocketmq_producer::config::parse_duration;
 use rocketmq_producer::remoting::message::{Message, MessageError};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::Entry;
+use crate::args::patience;
 
 /// Why a line is not a message in JSON.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ pub(crate) enum JsonError {
     Syntax(String),
     #[error("a transaction is no request")]
     TwoKinds,
+    #[error("a request has no time of delivery, since its reply is waited for")]
+    LateRequest,
 }
 
 impl From<serde_json::Error> for JsonError {
@@ -63,6 +65,13 @@ struct Record {
     transaction: Option<End>,
     #[serde(default, deserialize_with = "duration")]
     request: Option<Duration>,
+}
+
+impl Record {
+    /// Whether it has a time of delivery.
+    const fn is_late(&self) -> bool {
+        self.delay_level.is_some() || self.delay_ms.is_some() || self.deliver_at.is_some()
+    }
 }
 
 /// How a transaction ends.
@@ -125,21 +134,34 @@ fn string_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value,
 
 /// A time such as `3s`.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text)
+    let Some(text) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    patience(&text)
         .map(Some)
-        .map_err(|error| D::Error::custom(format_args!("{text:?} is {error}")))
+        .map_err(|error| D::Error::custom(format_args!("{text:?}: {error}")))
 }
 
-/// Reads the line `text`, whose number is `line`.
-pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, JsonError> {
+/// Reads the line `text`, whose number is `line`; `request` is how long its reply is waited for unless it says so itself.
+pub(super) fn parse(
+    line: u64,
+    topic: Arc<str>,
+    text: &str,
+    request: Option<Duration>,
+) -> Result<Entry, JsonError> {
     // Serde would take an array for a record as well.
     if !text.trim_start().starts_with('{') {
         return Err(JsonError::NotAnObject);
     }
     let record: Record = serde_json::from_str(text)?;
-    if record.transaction.is_some() && record.request.is_some() {
-        return Err(JsonError::TwoKinds);
+    let request = record.request.or(request);
+    if request.is_some() {
+        if record.transaction.is_some() {
+            return Err(JsonError::TwoKinds);
+        }
+        if record.is_late() {
+            return Err(JsonError::LateRequest);
+        }
     }
     let body = match (&record.body, &record.body_base64) {
         (Some(body), None) => Bytes::copy_from_slice(body.as_bytes()),
@@ -152,7 +174,7 @@ pub(super) fn parse(line: u64, topic: Arc<str>, text: &str) -> Result<Entry, Jso
         message: message(topic, body.clone(), &record),
         key: record.keys.into_iter().flatten().next(),
         transaction: record.transaction.map(Into::into),
-        request: record.request,
+        request,
         shard: record.sharding_key,
         id: record.id,
         body,
@@ -190,7 +212,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Entry, String> {
-        parse(1, Arc::from("t"), text).map_err(|error| error.to_string())
+        parse(1, Arc::from("t"), text, None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -219,6 +241,23 @@ mod tests {
         assert!(error.to_string().contains("soon"), "{error}");
         let both = read(r#"{"body":"x","request":"1s","transaction":"commit"}"#);
         assert!(both.unwrap_err().contains("a transaction"));
+        for late in [r#""delay_level":1"#, r#""delay_ms":1"#, r#""deliver_at":1"#] {
+            let both = read(&format!(r#"{{"body":"x","request":"1s",{late}}}"#));
+            assert!(both.unwrap_err().contains("time of delivery"), "{late}");
+        }
+        assert!(read(r#"{"body":"x","request":"0s"}"#).is_err());
+    }
+
+    #[test]
+    fn a_line_takes_the_time_given_for_all_unless_it_has_its_own() {
+        let all = Some(Duration::from_secs(3));
+        let read = |text| parse(1, Arc::from("t"), text, all).map(|entry| entry.request);
+        assert_eq!(read(r#"{"body":"x"}"#).unwrap(), all);
+        assert_eq!(read(r#"{"body":"x","request":null}"#).unwrap(), all);
+        let own = read(r#"{"body":"x","request":"1s"}"#).unwrap();
+        assert_eq!(own, Some(Duration::from_secs(1)));
+        let error = read(r#"{"body":"x","transaction":"commit"}"#).unwrap_err();
+        assert!(matches!(error, JsonError::TwoKinds));
     }
 
     #[test]

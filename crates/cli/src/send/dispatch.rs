@@ -8,12 +8,13 @@ use rocketmq_producer::{
     ErrorKind, LocalTransactionState, Message, Producer, SendError, SendReceipt, TransactionError,
     TransactionalProducer,
 };
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::lanes::Lanes;
-use super::reply::{Answer, ask};
+use super::reply::{Answer, Asked, ask};
 use super::tally::Tally;
 use crate::clock::EpochClock;
 use crate::console::{Progress, say};
@@ -51,14 +52,16 @@ pub(crate) struct Plan {
 pub(crate) struct Finished {
     /// The message's place in the order of submission, from 0.
     pub(crate) seq: u64,
-    pub(crate) result: Result<SendReceipt, SendError>,
+    /// Its outcome; nothing if it cannot be the request that it was to be, so that nothing was sent.
+    pub(crate) result: Option<Result<SendReceipt, SendError>>,
     line: u64,
+    id: Value,
     /// The lane to free.
     lane: Option<String>,
     /// For the ledger; empty without one.
     record: Vec<u8>,
-    /// What came of a request that was stored.
-    reply: Option<Answer>,
+    /// What came of a request beside its receipt.
+    answer: Option<Answer>,
 }
 
 /// A message with its place.
@@ -240,31 +243,39 @@ impl Dispatcher {
                 seq,
             } = job;
             let t0 = Instant::now();
-            let mut reply = None;
-            let result = match (entry.transaction, transactions) {
-                (Some(state), Some(producer)) => transaction(&producer, message, state).await,
-                _ => match entry.request {
-                    None => producer.send(message).await,
-                    Some(timeout) => {
-                        let asked = ask(&producer, message, timeout).await;
-                        reply = asked.1;
-                        asked.0
-                    }
-                },
+            let sent = |result| Asked {
+                sent: Some(result),
+                answer: None,
+            };
+            let Asked {
+                sent: result,
+                answer,
+            } = match (entry.transaction, transactions, entry.request) {
+                (Some(state), Some(producer), _) => {
+                    sent(transaction(&producer, message, state).await)
+                }
+                (_, _, Some(timeout)) => ask(&producer, message, timeout).await,
+                _ => sent(producer.send(message).await),
             };
             let times = (clock.millis(t0), clock.millis(Instant::now()));
-            let record = if has_ledger {
-                LedgerLine::sent(&entry, seq, times, &result).to_bytes()
-            } else {
-                Vec::new()
+            let record = match (&result, has_ledger) {
+                (_, false) => Vec::new(),
+                (Some(result), true) => LedgerLine::sent(&entry, seq, times, result)
+                    .answered(answer.as_ref())
+                    .to_bytes(),
+                (None, true) => {
+                    let reason = answer.as_ref().and_then(Answer::error).unwrap_or_default();
+                    LedgerLine::not_sent(&entry, seq, times.1, reason.to_owned()).to_bytes()
+                }
             };
             Finished {
                 seq,
                 result,
                 line: entry.line,
+                id: entry.id,
                 lane,
                 record,
-                reply,
+                answer,
             }
         });
     }
@@ -299,19 +310,24 @@ impl Dispatcher {
         self.progress.advance(ended.len() as u64);
         for finished in ended {
             each(&finished);
-            match &finished.reply {
-                Some(Answer::Reply(line)) => say(line),
-                Some(Answer::None(reason)) => self
-                    .progress
-                    .complain(&format!("line {}: {reason}", finished.line)),
-                None => {}
+            if let Some(answer) = &finished.answer {
+                match answer.error() {
+                    None => say(&answer.to_line(finished.line, &finished.id)),
+                    Some(reason) => self.complain(finished.line, reason),
+                }
             }
             match &finished.result {
-                Ok(receipt) => tally.acked(receipt),
-                Err(error) => {
+                Some(Ok(receipt)) => {
+                    tally.acked(receipt);
+                    if finished.answer.as_ref().and_then(Answer::error).is_some() {
+                        tally.unanswered();
+                    }
+                }
+                None => tally.not_acked(Outcome::NotSent, true),
+                Some(Err(error)) => {
                     let is_invalid = error.kind() == ErrorKind::MessageValidation;
                     tally.not_acked(error.delivery().into(), is_invalid);
-                    self.complain(finished.line, error);
+                    self.complain(finished.line, &explain(error));
                 }
             }
             if let Some(key) = finished.lane
@@ -364,11 +380,10 @@ impl Dispatcher {
     }
 
     /// Says why a send failed, in full for the first few.
-    fn complain(&mut self, line: u64, error: &SendError) {
+    fn complain(&mut self, line: u64, reason: &str) {
         self.failures += 1;
         if self.failures <= SHOWN {
-            self.progress
-                .complain(&format!("line {line}: {}", explain(error)));
+            self.progress.complain(&format!("line {line}: {reason}"));
         }
     }
 }

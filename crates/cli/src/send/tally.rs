@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     rejected: u64,
     unknown: u64,
     not_sent: u64,
+    /// Requests that were stored and got no reply.
+    unanswered: u64,
     /// Messages that break a rule; they count as not sent too.
     invalid: u64,
     /// Lines that are no message.
@@ -38,6 +40,7 @@ impl Tally {
             rejected: 0,
             unknown: 0,
             not_sent: 0,
+            unanswered: 0,
             invalid: 0,
             refused: 0,
             abandoned: 0,
@@ -66,6 +69,10 @@ impl Tally {
             Outcome::NotSent => self.not_sent += 1,
         }
         self.invalid += u64::from(is_invalid);
+    }
+
+    pub(crate) fn unanswered(&mut self) {
+        self.unanswered += 1;
     }
 
     pub(crate) fn refused(&mut self) {
@@ -106,7 +113,7 @@ impl Tally {
         self.elapsed
     }
 
-    /// 0 only if every message was acknowledged; 2 if any input was wrong.
+    /// 0 only if every message was acknowledged, and every request answered; 2 if any input was wrong.
     pub(crate) fn exit(&self) -> Exit {
         let bad_input = self.refused > 0 || self.invalid > 0 || self.input_broken;
         let input = if bad_input {
@@ -114,7 +121,7 @@ impl Tally {
         } else {
             Exit::Success
         };
-        Exit::success_if(self.failed() == 0).and(input)
+        Exit::success_if(self.failed() + self.unanswered == 0).and(input)
     }
 }
 
@@ -134,6 +141,7 @@ impl fmt::Display for Tally {
         for (count, what) in [
             (self.abandoned, "abandoned"),
             (self.weak, "acked with less than SEND_OK"),
+            (self.unanswered, "without a reply"),
             (self.refused, "lines refused"),
         ] {
             if count > 0 {
