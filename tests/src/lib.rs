@@ -2,7 +2,6 @@
 //! can be told apart.
 
 pub mod accounts;
-pub mod authority;
 mod book;
 pub mod breaking;
 pub mod faults;
@@ -20,3 +19,5 @@ pub mod sim;
 pub mod soak;
 pub mod socks;
 pub mod transactions;
+
+pub use xtask::authority;

@@ -4,6 +4,7 @@
 mod capture;
 pub(crate) mod check;
 mod clients;
+mod compare;
 mod floor;
 mod goals;
 mod growth;
@@ -26,6 +27,7 @@ use xtask::apache::{Availability, Version};
 use xtask::paths;
 
 use self::clients::{Clients, Rate};
+use self::compare::{Comparison, Extent, Figures};
 use self::machine::Machine;
 use self::peers::Peers;
 use self::plan::{Plan, TAIL_SECONDS};
@@ -39,14 +41,20 @@ use crate::shell;
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// 256 B, 64 and 1024 in flight, one round: some minutes, a look and no measurement.
-    #[arg(long, conflicts_with_all = ["full", "headers"])]
+    #[arg(long, group = "mode")]
     quick: bool,
     /// Everything, three rounds, about half an hour; the default.
-    #[arg(long)]
+    #[arg(long, group = "mode")]
     full: bool,
     /// Compare binary and JSON headers instead of clients, also on Apache 4.9.7: what the default encoding is chosen by.
-    #[arg(long)]
+    #[arg(long, group = "mode")]
     headers: bool,
+    /// Measure what signing and TLS cost instead: plain, ACL, TLS and both side by side; about 5 minutes.
+    #[arg(long, group = "mode")]
+    security: bool,
+    /// Measure 1, 2 and 4 connections per broker instead: what the default is chosen by; about 3 minutes.
+    #[arg(long, group = "mode")]
+    connections: bool,
     /// Rounds, interleaved; tables show medians and the spread.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: Option<u32>,
@@ -68,17 +76,17 @@ pub(crate) struct Options {
     /// Share of the usual messages, to see whether everything runs.
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     scale: f64,
-    /// Folder of the results; docs/benchmarks of a full run of everything, else target/bench.
+    /// Folder of the results; docs/benchmarks of a run that leaves nothing out, else target/bench.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Count instructions instead, and fail where they have risen by more than 5 % over those kept.
-    #[arg(long, conflicts_with_all = ["bless", "growth"])]
+    #[arg(long, group = "mode")]
     check: bool,
     /// Count instructions instead, and keep the counts.
-    #[arg(long, conflicts_with = "growth")]
+    #[arg(long, group = "mode")]
     bless: bool,
     /// Measure instead how costs grow with topics, brokers and sends in flight, and what start and idling cost.
-    #[arg(long)]
+    #[arg(long, group = "mode")]
     growth: bool,
     /// With --growth: how long an idle producer is watched.
     #[arg(long, default_value_t = 65, requires = "growth")]
@@ -100,7 +108,6 @@ impl Options {
     /// Whether nothing was left out that belongs to the results of record.
     fn is_everything(&self) -> bool {
         !self.quick
-            && !self.headers
             && !self.null_only
             && !self.no_tails
             && self.clients.is_empty()
@@ -109,21 +116,32 @@ impl Options {
             && self.scale >= 1.0
     }
 
+    fn rounds(&self) -> usize {
+        self.rounds
+            .map_or(if self.quick { 1 } else { 3 }, |rounds| rounds as usize)
+    }
+
     fn plan(&self) -> Plan {
         let given = |given: &[u32], full: &[u32], quick: &[u32]| match (given, self.quick) {
             ([], true) => quick.to_vec(),
             ([], false) => full.to_vec(),
             (given, _) => given.to_vec(),
         };
-        let bodies: &[u32] = if self.headers { &[256] } else { &[256, 4096] };
         Plan {
-            rounds: self
-                .rounds
-                .map_or(if self.quick { 1 } else { 3 }, |rounds| rounds as usize),
-            bodies: given(&self.bodies, bodies, &[256]),
+            rounds: self.rounds(),
+            bodies: given(&self.bodies, &[256, 4096], &[256]),
             in_flight: given(&self.in_flight, &[1, 64, 1024], &[64, 1024]),
-            headers: self.headers,
             scale: self.scale,
+        }
+    }
+
+    fn extent(&self) -> Extent<'_> {
+        Extent {
+            rounds: self.rounds(),
+            scale: self.scale,
+            null_only: self.null_only,
+            bodies: &self.bodies,
+            in_flight: &self.in_flight,
         }
     }
 
@@ -136,19 +154,26 @@ impl Options {
     }
 
     fn clients(&self) -> Vec<Client> {
-        let all = if self.headers {
-            vec![Client::Floor, Client::Ours, Client::OursJson]
-        } else {
-            vec![
-                Client::Floor,
-                Client::Ours,
-                Client::Java,
-                Client::Go,
-                Client::Rust,
-            ]
-        };
+        let all = [
+            Client::Floor,
+            Client::Ours,
+            Client::Java,
+            Client::Go,
+            Client::Rust,
+        ];
         let wanted = |client: &Client| self.clients.is_empty() || self.clients.contains(client);
         all.into_iter().filter(wanted).collect()
+    }
+
+    /// What is to be compared instead of clients.
+    fn comparison(&self) -> Option<Comparison> {
+        [
+            (self.headers, compare::headers as fn() -> Comparison),
+            (self.security, compare::security),
+            (self.connections, compare::connections),
+        ]
+        .into_iter()
+        .find_map(|(wanted, comparison)| wanted.then(comparison))
     }
 }
 
@@ -164,7 +189,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let out = options.out();
     std::fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-    let choices = choices(options)?;
+    if !options.null_only
+        && let Availability::Missing(reason) = Availability::check()
+    {
+        bail!("no real broker: {reason}; `--null-only` does without");
+    }
+    if let Some(comparison) = options.comparison() {
+        let cli = shell::producer_cli()?;
+        return compare(options, &cli, comparison, &out).map(drop);
+    }
+    let mut choices = vec![Choice::Null, Choice::Real(Version::V5_5_0)];
+    choices.truncate(if options.null_only { 1 } else { 2 });
     if options.is_everything() {
         // Its picture is one of the results.
         if let Err(error) = growth::run(options.idle_seconds) {
@@ -175,7 +210,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let peers = Peers::build(&options.clients());
     let mut bench = Bench {
         plan: options.plan(),
-        tails: !options.no_tails && !options.headers,
+        tails: !options.no_tails,
         list: options
             .clients()
             .into_iter()
@@ -186,22 +221,50 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         progress: Progress::new(0),
     };
     bench.measure(&cli, &choices)?;
-    write(options, &choices, &bench, &peers, &out)
+    let mut more = String::new();
+    if options.is_everything() {
+        match compare(options, &cli, compare::security(), &out) {
+            Ok(sections) => more = format!("## What security costs\n\n{sections}"),
+            Err(error) => eprintln!("FAILED: {error:#}"),
+        }
+    }
+    write(&choices, &bench, &peers, &more, &out)
 }
 
-fn choices(options: &Options) -> Result<Vec<Choice>> {
-    let mut choices = vec![Choice::Null];
-    if options.null_only {
-        return Ok(choices);
+/// Measures and writes a comparison; gives its sections.
+fn compare(options: &Options, cli: &Path, comparison: Comparison, out: &Path) -> Result<String> {
+    let extent = options.extent();
+    let comparison = comparison.narrowed(&extent);
+    let samples = comparison.measure(cli, &extent)?;
+    let figures = Figures {
+        comparison: &comparison,
+        samples: &samples,
+        rounds: extent.rounds,
+        cli,
+    };
+    let (machine, command) = (Machine::describe(), command_line());
+    let (markdown, json) = (
+        figures.to_markdown(&command, &machine)?,
+        figures.to_json(&command, &machine)?,
+    );
+    keep(out, comparison.name, &markdown, &json)?;
+    judge(&samples)?;
+    figures.sections()
+}
+
+fn keep(out: &Path, name: &str, markdown: &str, json: &str) -> Result<()> {
+    std::fs::write(out.join(format!("{name}.json")), json)?;
+    std::fs::write(out.join(format!("{name}.md")), markdown)?;
+    println!("{markdown}");
+    eprintln!("written to {}", out.display());
+    Ok(())
+}
+
+fn judge(samples: &Samples) -> Result<()> {
+    match samples.failed() {
+        (0, _) => Ok(()),
+        (failed, all) => bail!("{failed} of {all} runs failed"),
     }
-    if let Availability::Missing(reason) = Availability::check() {
-        bail!("no real broker: {reason}; `--null-only` does without");
-    }
-    choices.push(Choice::Real(Version::V5_5_0));
-    if options.headers {
-        choices.push(Choice::Real(Version::V4_9_7));
-    }
-    Ok(choices)
 }
 
 struct Bench<'a> {
@@ -221,7 +284,7 @@ impl Bench<'_> {
             for choice in choices {
                 // Started anew in each round, so that what a real broker has stored does not fill the disk.
                 eprintln!("starting {}", choice.name());
-                let target = choice.start(cli)?;
+                let target = choice.start(cli, None)?;
                 self.warm_broker(&target);
                 for cell in self.plan.cells(&target.name) {
                     for client in self.plan.clients(&cell, &self.list, round) {
@@ -284,27 +347,14 @@ impl Bench<'_> {
         tail: Option<(f64, Client)>,
     ) {
         let rate: Rate = tail.map(|(rate, _)| rate);
-        let result = match self.clients.run(target, &cell, client, messages, rate) {
-            Ok(run) => {
-                eprintln!(
-                    "    {:.0} messages/s, {:.2} µs CPU per message, p99.9 {:.0} µs, {} failed",
-                    run.msgs_per_s, run.cpu_us_per_msg, run.p999_us, run.failed
-                );
-                RunResult::Run(run)
-            }
-            Err(error) => {
-                let error = format!("{error:#}");
-                eprintln!("    FAILED: {error}");
-                RunResult::Error(error)
-            }
-        };
+        let run = self.clients.run(target, &cell, client, messages, rate);
         self.samples.0.push(Sample {
             round,
             cell,
             client,
             rate,
             against: tail.map(|(_, against)| against),
-            result,
+            result: RunResult::tell(run),
         });
     }
 
@@ -353,10 +403,10 @@ impl Bench<'_> {
 }
 
 fn write(
-    options: &Options,
     choices: &[Choice],
     bench: &Bench<'_>,
     peers: &Peers,
+    more: &str,
     out: &Path,
 ) -> Result<()> {
     let cells: Vec<Cell> = choices
@@ -367,27 +417,15 @@ fn write(
         .iter()
         .map(|choice| (choice.name(), choice.kind()))
         .collect();
-    let goals = if options.headers {
-        Vec::new()
-    } else {
-        let built: Vec<Client> = peers.clients().collect();
-        goals::goals(&bench.samples, &targets, &bench.plan.bodies, &built)
-    };
-    let name = if options.headers {
-        "headers"
-    } else {
-        "results"
-    };
+    let built: Vec<Client> = peers.clients().collect();
+    let goals = goals::goals(&bench.samples, &targets, &bench.plan.bodies, &built);
+    let name = "results";
     let mut plots = pictures::draw(out, name, &cells, &bench.list, &bench.samples)?;
     plots.extend(pictures::growth(out)?);
     let machine = Machine::describe();
     let command = command_line();
     let report = Report {
-        title: if options.headers {
-            "Header encodings"
-        } else {
-            "Results of the bench"
-        },
+        title: "Results of the bench",
         command: &command,
         machine: &machine,
         rounds: bench.plan.rounds,
@@ -397,18 +435,9 @@ fn write(
         samples: &bench.samples,
         goals: &goals,
         plots: &plots,
+        more,
     };
-    let markdown = report.to_markdown();
-    std::fs::write(out.join(format!("{name}.json")), report.to_json()?)?;
-    std::fs::write(out.join(format!("{name}.md")), &markdown)?;
-    println!("{markdown}");
-    let failed = bench
-        .samples
-        .0
-        .iter()
-        .filter(|sample| matches!(sample.result, RunResult::Error(_)))
-        .count();
-    eprintln!("written to {}", out.display());
+    keep(out, name, &report.to_markdown(), &report.to_json()?)?;
     let by_client = peers
         .skipped
         .iter()
@@ -416,10 +445,7 @@ fn write(
     for (client, reason) in by_client.collect::<BTreeMap<_, _>>() {
         eprintln!("SKIPPED {client}: {reason}");
     }
-    if failed > 0 {
-        bail!("{failed} of {} runs failed", bench.samples.0.len());
-    }
-    Ok(())
+    judge(&bench.samples)
 }
 
 /// As it was typed, without the path of the program.

@@ -242,6 +242,12 @@ pub(crate) struct ServeArgs {
     /// Topic to create, with its queues on each broker; may be repeated.
     #[arg(long = "topic", value_name = "NAME:QUEUES", value_parser = topic_spec)]
     pub(crate) topics: Vec<TopicSpec>,
+    /// Speak TLS only, with the certificate in this PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the private key of --tls-cert.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 /// A topic to create.

@@ -1,6 +1,6 @@
 //! `rocketmq-producer serve`: a name server and brokers in this process.
 
-use rocketmq_producer_embedded::EmbeddedCluster;
+use rocketmq_producer_embedded::{EmbeddedCluster, ServerTls};
 
 use crate::args::{ServeArgs, Switch};
 use crate::console::say;
@@ -18,6 +18,9 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         .null_broker(args.null);
     for topic in &args.topics {
         builder = builder.topic(topic.name.as_str(), topic.queues);
+    }
+    if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
+        builder = builder.tls(ServerTls::new(cert, key));
     }
     let cluster = builder
         .start()

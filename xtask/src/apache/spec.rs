@@ -28,6 +28,8 @@ pub struct ServerTls {
     pub ca: PathBuf,
     /// Whether a client must show a certificate.
     pub client_auth: bool,
+    /// Whether clients without TLS are served as well.
+    pub permissive: bool,
 }
 
 impl ServerTls {
@@ -39,6 +41,7 @@ impl ServerTls {
             key: key.into(),
             ca: ca.into(),
             client_auth: false,
+            permissive: false,
         }
     }
 
@@ -49,12 +52,24 @@ impl ServerTls {
         self
     }
 
+    /// Sets [`permissive`](Self::permissive).
+    #[must_use]
+    pub const fn permissive(mut self, enabled: bool) -> Self {
+        self.permissive = enabled;
+        self
+    }
+
     /// Options of a server's Java machine; a broker is a client of its name servers too.
     fn java(&self) -> Vec<String> {
         let [cert, key, ca] = [&self.cert, &self.key, &self.ca].map(|path| path.display());
+        let mode = if self.permissive {
+            "permissive"
+        } else {
+            "enforcing"
+        };
         let mut options = vec![
             "-Dtls.test.mode.enable=false".to_owned(),
-            "-Dtls.server.mode=enforcing".to_owned(),
+            format!("-Dtls.server.mode={mode}"),
             format!("-Dtls.server.keyPath={key}"),
             format!("-Dtls.server.certPath={cert}"),
         ];
@@ -215,10 +230,12 @@ impl ClusterSpec {
         ))
     }
 
-    /// Has every server speak TLS only, with the files of `tls`.
+    /// Has every server speak TLS, only that unless it is permissive, with the files of `tls`.
     #[must_use]
     pub fn tls(mut self, tls: &ServerTls) -> Self {
-        self.access = Access::Encrypted;
+        if !tls.permissive {
+            self.access = Access::Encrypted;
+        }
         let options = tls.java();
         self.name_server_java.extend(options.iter().cloned());
         self.broker_java.extend(options);

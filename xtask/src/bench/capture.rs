@@ -4,13 +4,12 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::clients;
-use super::sample::{Cell, Client, Work};
+use super::sample::{Cell, Work};
 use super::targets::{Target, route};
 
 /// One for each queue of the topic.
@@ -50,14 +49,14 @@ pub(super) fn frames(cli: &Path, target: &Target, cell: &Cell) -> Result<Vec<Vec
         in_flight: 1,
         ..cell.clone()
     };
-    let mut command = clients::ours(cli, &cell, Client::Ours);
+    let mut command = clients::ours(cli, &cell);
     let count = FRAMES as u64
         * match cell.work {
             Work::Batch => u64::from(super::plan::BATCH),
             _ => 1,
         };
     clients::arguments(&mut command, &here, &cell, 0, count, None);
-    clients::measure(&mut command, Duration::from_secs(30)).context("catching frames")?;
+    clients::measure(&mut command).context("catching frames")?;
     let mut frames: Vec<Vec<u8>> = frames.try_iter().collect();
     ensure!(
         frames.len() >= FRAMES,

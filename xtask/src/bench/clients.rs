@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,7 +14,6 @@ use super::peers::Peers;
 use super::plan::BATCH;
 use super::sample::{Cell, Client, Run, Work};
 use super::targets::{TOPIC, Target};
-use crate::shell;
 
 /// A run that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -63,7 +61,7 @@ impl<'a> Clients<'a> {
                 };
                 return floor::run(load, warm_up, count);
             }
-            Client::Ours | Client::OursJson => ours(self.cli, cell, client),
+            Client::Ours | Client::Variant(_) => ours(self.cli, cell),
             Client::Java | Client::Go | Client::Rust => self.peers.command(client, cell)?,
         };
         arguments(
@@ -74,7 +72,7 @@ impl<'a> Clients<'a> {
             count,
             rate,
         );
-        measure(&mut command, LIMIT)
+        measure(&mut command)
     }
 
     /// The frames of the producer for such a cell: caught once, whatever its number of messages under way.
@@ -93,18 +91,12 @@ impl<'a> Clients<'a> {
 }
 
 /// Our own command, which speaks to the producer as any program does.
-pub(super) fn ours(cli: &Path, cell: &Cell, client: Client) -> Command {
+pub(super) fn ours(cli: &Path, cell: &Cell) -> Command {
     let mut command = Command::new(cli);
-    if compresses(cli) {
-        // Every client of a comparison sends the body as it is.
-        command.env("ROCKETMQ_PRODUCER_COMPRESS_TYPE", "none");
-    }
-    command.args(["bench", "--json", "--header"]);
-    command.arg(if client == Client::OursJson {
-        "json"
-    } else {
-        "binary"
-    });
+    // Every client of a comparison sends the body as it is.
+    setting(&mut command, "compress_type", "none");
+    setting(&mut command, "header_encoding", "binary");
+    command.args(["bench", "--json"]);
     match cell.work {
         Work::Single => command.args(["--mode", "sync"]),
         Work::Auto => command.args(["--mode", "sync", "--auto-batch"]),
@@ -114,13 +106,10 @@ pub(super) fn ours(cli: &Path, cell: &Cell, client: Client) -> Command {
     command
 }
 
-/// Whether the producer knows compression at all.
-fn compresses(cli: &Path) -> bool {
-    static KNOWN: OnceLock<bool> = OnceLock::new();
-    *KNOWN.get_or_init(|| {
-        let settings = shell::capture(Command::new(cli).args(["config", "--json"]));
-        settings.is_ok_and(|settings| settings.contains("\"compress_type\""))
-    })
+/// Sets a setting of the producer for a command of ours; the last one counts.
+pub(super) fn setting(command: &mut Command, key: &str, value: &str) {
+    let name = format!("ROCKETMQ_PRODUCER_{}", key.to_uppercase());
+    command.env(name, value);
 }
 
 /// What every client is told in the same words.
@@ -155,11 +144,11 @@ pub(super) fn arguments(
 }
 
 /// Runs a client to its end and reads the line with its figures.
-pub(super) fn measure(command: &mut Command, limit: Duration) -> Result<Run> {
+pub(super) fn measure(command: &mut Command) -> Result<Run> {
     let log = paths::target().join("bench-client.log");
     let _ = std::fs::remove_file(&log);
     let mut process = Process::spawn(command, &log)?;
-    let ended = wait::until(limit, || process.exited().transpose());
+    let ended = wait::until(LIMIT, || process.exited().transpose());
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let line = text
         .lines()
@@ -170,7 +159,7 @@ pub(super) fn measure(command: &mut Command, limit: Duration) -> Result<Run> {
         (Some(line), Some(_)) => {
             serde_json::from_str(line).with_context(|| format!("no figures: {line}"))
         }
-        (_, None) => bail!("not done after {limit:?}:\n{}", tail(&log, 5)),
+        (_, None) => bail!("not done after {LIMIT:?}:\n{}", tail(&log, 5)),
         (None, Some(status)) => bail!("{}:\n{}", status?, tail(&log, 5)),
     }
 }

@@ -15,8 +15,6 @@ pub(super) struct Plan {
     pub(super) rounds: usize,
     pub(super) bodies: Vec<u32>,
     pub(super) in_flight: Vec<u32>,
-    /// Whether the header encodings are compared instead of the clients.
-    pub(super) headers: bool,
     /// Share of the usual messages.
     pub(super) scale: f64,
 }
@@ -36,14 +34,10 @@ impl Plan {
             };
             for &in_flight in &self.in_flight {
                 add(Work::Single, in_flight);
-                if !self.headers {
-                    add(Work::Auto, in_flight);
-                }
+                add(Work::Auto, in_flight);
             }
-            if !self.headers {
-                add(Work::Batch, 1024);
-                add(Work::Oneway, 64);
-            }
+            add(Work::Batch, 1024);
+            add(Work::Oneway, 64);
         }
         cells
     }
@@ -97,7 +91,7 @@ impl Plan {
 fn null_messages(work: Work, in_flight: u32, client: Client, large: bool) -> u64 {
     let usual = match (work, client) {
         (Work::Batch, Client::Floor) => 6_000_000,
-        (Work::Batch, Client::Ours | Client::OursJson) => 3_000_000,
+        (Work::Batch, Client::Ours) => 3_000_000,
         (Work::Batch, _) => 800_000,
         (Work::Oneway, _) => 2_000_000,
         (Work::Single | Work::Auto, client) => match (in_flight, client.is_peer()) {
@@ -130,7 +124,6 @@ mod tests {
             rounds: 3,
             bodies: vec![256, 4096],
             in_flight: vec![1, 64, 1024],
-            headers: false,
             scale: 1.0,
         }
     }

@@ -19,8 +19,7 @@ const SIZE: (u32, u32) = (960, 460);
 pub(super) const fn colour(client: Client) -> RGBColor {
     match client {
         Client::Floor => RGBColor(150, 150, 150),
-        Client::Ours => RGBColor(196, 48, 43),
-        Client::OursJson => RGBColor(230, 150, 140),
+        Client::Ours | Client::Variant(_) => RGBColor(196, 48, 43),
         Client::Java => RGBColor(230, 159, 0),
         Client::Go => RGBColor(0, 114, 178),
         Client::Rust => RGBColor(0, 140, 90),

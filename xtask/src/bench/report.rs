@@ -22,6 +22,8 @@ pub(super) struct Report<'a> {
     pub(super) goals: &'a [Goal],
     /// File names of the pictures beside the report, with what they show.
     pub(super) plots: &'a [(String, String)],
+    /// Sections of other measurements of the same run.
+    pub(super) more: &'a str,
 }
 
 impl Report<'_> {
@@ -57,7 +59,8 @@ impl Report<'_> {
             self.table(&mut text, target, body);
         }
         self.tails(&mut text);
-        self.errors(&mut text);
+        text.push_str(self.more);
+        text.push_str(&failures(self.samples));
         // A new line at the end, and none doubled.
         text.trim_end().to_owned() + "\n"
     }
@@ -201,27 +204,6 @@ impl Report<'_> {
         })
     }
 
-    fn errors(&self, text: &mut String) {
-        let mut errors: Vec<String> = Vec::new();
-        for sample in &self.samples.0 {
-            if let RunResult::Error(error) = &sample.result {
-                errors.push(format!(
-                    "- {}, {} B, {}, {} in flight, {}, round {}: {}",
-                    sample.cell.target,
-                    sample.cell.body,
-                    sample.cell.work.name(),
-                    sample.cell.in_flight,
-                    sample.client.name(),
-                    sample.round,
-                    error.replace('\n', " ")
-                ));
-            }
-        }
-        if !errors.is_empty() {
-            let _ = writeln!(text, "## Runs that failed\n\n{}", errors.join("\n"));
-        }
-    }
-
     pub(super) fn to_json(&self) -> serde_json::Result<String> {
         #[derive(Serialize)]
         struct Json<'a> {
@@ -271,6 +253,30 @@ impl Report<'_> {
         text.push('\n');
         Ok(text)
     }
+}
+
+/// The section on runs that have no figures; nothing where there are none.
+pub(super) fn failures(samples: &Samples) -> String {
+    let mut lines = String::new();
+    for sample in &samples.0 {
+        if let RunResult::Error(error) = &sample.result {
+            let _ = writeln!(
+                lines,
+                "- {}, {} B, {}, {} in flight, {}, round {}: {}",
+                sample.cell.target,
+                sample.cell.body,
+                sample.cell.work.name(),
+                sample.cell.in_flight,
+                sample.client.name(),
+                sample.round,
+                error.replace('\n', " ")
+            );
+        }
+    }
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("## Runs that failed\n\n{lines}")
 }
 
 /// So many significant digits, but no less than the whole number.

@@ -1,6 +1,6 @@
 //! What was measured: one sample per run of one client, and the statistics over rounds.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The line of JSON that every client prints at the end of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,13 +22,12 @@ pub(super) struct Run {
     pub(super) first_ack_ms: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Client {
     Floor,
     Ours,
-    /// Ours with JSON headers, for the choice of the default encoding.
-    OursJson,
+    /// Ours with settings of that name, beside others.
+    Variant(&'static str),
     Java,
     Go,
     Rust,
@@ -41,7 +40,7 @@ impl Client {
         match self {
             Self::Floor => "floor",
             Self::Ours => "ours",
-            Self::OursJson => "ours, JSON",
+            Self::Variant(name) => name,
             Self::Java => "Java",
             Self::Go => "Go",
             Self::Rust => "community Rust",
@@ -50,6 +49,17 @@ impl Client {
 
     pub(super) fn is_peer(self) -> bool {
         Self::PEERS.contains(&self)
+    }
+}
+
+impl Serialize for Client {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Rust => "rust",
+            Self::Java => "java",
+            Self::Go => "go",
+            Self::Floor | Self::Ours | Self::Variant(_) => self.name(),
+        })
     }
 }
 
@@ -113,6 +123,26 @@ pub(super) enum RunResult {
     Error(String),
 }
 
+impl RunResult {
+    /// Says what came of a run, and keeps it.
+    pub(super) fn tell(outcome: anyhow::Result<Run>) -> Self {
+        match outcome {
+            Ok(run) => {
+                eprintln!(
+                    "    {:.0} messages/s, {:.2} µs CPU per message, p99.9 {:.0} µs, {} failed",
+                    run.msgs_per_s, run.cpu_us_per_msg, run.p999_us, run.failed
+                );
+                Self::Run(run)
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                eprintln!("    FAILED: {error}");
+                Self::Error(error)
+            }
+        }
+    }
+}
+
 /// Everything that a bench measured.
 #[derive(Debug, Default)]
 pub(super) struct Samples(pub(super) Vec<Sample>);
@@ -142,6 +172,12 @@ impl Samples {
                 && sample.against == Some(against)
                 && sample.cell.target == target
         })
+    }
+
+    /// How many runs have no figures, of how many.
+    pub(super) fn failed(&self) -> (usize, usize) {
+        let failed = |sample: &&Sample| matches!(sample.result, RunResult::Error(_));
+        (self.0.iter().filter(failed).count(), self.0.len())
     }
 
     fn find(&self, wanted: impl Fn(&Sample) -> bool) -> Option<&Run> {

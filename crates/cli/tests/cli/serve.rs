@@ -45,6 +45,31 @@ fn topics_are_not_made_on_demand_if_that_is_off() {
     assert_eq!(ended.status, Some(1), "{ended:?}");
 }
 
+#[test]
+fn with_a_certificate_only_clients_with_tls_are_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let signed = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let cert = file("cert.pem", signed.cert.pem());
+    let key = file("key.pem", signed.signing_key.serialize_pem());
+    let (_process, address, _) = serve(&["--tls-cert", &cert, "--tls-key", &key]);
+    let send = |settings: &[(&str, &str)]| {
+        let arguments = ["send", "--topic", "t", "--namesrv", &address];
+        let mut command = command(&arguments);
+        run_with(command.envs(settings.iter().copied()), b"one\n").status
+    };
+    let tls = [
+        ("ROCKETMQ_PRODUCER_TLS", "true"),
+        ("ROCKETMQ_PRODUCER_TLS_CA", &cert),
+    ];
+    assert_eq!(send(&tls), Some(0));
+    assert_eq!(send(&[]), Some(1));
+}
+
 #[cfg(unix)]
 #[test]
 fn it_ends_well_when_told_to() {
