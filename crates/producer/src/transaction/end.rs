@@ -97,7 +97,7 @@ pub(super) async fn settle(
         let failure = match broker_of(core, topic, half).connection(deadline).await {
             Ok(connection) => match tell(&connection, &header, deadline).await {
                 Ok(()) if end == TransactionEnd::Unknown => return Settlement::LeftToCheck,
-                Ok(()) if is_its_broker(connection.peer(), place.address) => {
+                Ok(()) if way(core, topic, half, connection.peer()).ends_at(place.address) => {
                     return Settlement::Confirmed;
                 }
                 Ok(()) => return Settlement::Relayed,
@@ -127,11 +127,50 @@ pub(super) async fn settle(
     }
 }
 
-/// Whether `peer` is the server that stored the half message. A name is not resolved for this: its port has to do.
-fn is_its_broker(peer: &str, stored_at: SocketAddr) -> bool {
-    match peer.parse::<SocketAddr>() {
-        Ok(peer) => peer == stored_at,
-        Err(_) => peer.rsplit(':').next() == Some(&*stored_at.port().to_string()),
+/// Whom an end was told to. All addresses are those that name servers tell: where an address map, the VIP channel or a
+/// SOCKS5 proxy leads to is not looked at.
+struct Way<'a> {
+    /// Where the half message was sent to.
+    half_at: &'a str,
+    /// Where its broker is now.
+    peer: &'a str,
+    /// Whether the route has further brokers there, as a proxy says of all brokers.
+    is_shared: bool,
+}
+
+impl Way<'_> {
+    /// Whether the answer is that of the broker itself, which stored the half message as `stored_at`.
+    fn ends_at(&self, stored_at: SocketAddr) -> bool {
+        if let Ok(peer) = self.peer.parse::<SocketAddr>()
+            && is_same(peer, stored_at)
+        {
+            return true;
+        }
+        // A broker whose half message came without anything between has another master since.
+        !self.is_shared && (may_be(self.peer, stored_at) || may_be(self.half_at, stored_at))
+    }
+}
+
+/// Whether an address is this one. A name is not resolved for this: its port has to do.
+fn may_be(address: &str, stored_at: SocketAddr) -> bool {
+    match address.parse::<SocketAddr>() {
+        Ok(address) => is_same(address, stored_at),
+        Err(_) => address.rsplit(':').next() == Some(&*stored_at.port().to_string()),
+    }
+}
+
+/// Java writes IPv4 addresses in the form of IPv6 as IPv4.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    (one.ip().to_canonical(), one.port()) == (other.ip().to_canonical(), other.port())
+}
+
+fn way<'a>(core: &Core, topic: &str, half: &'a SendReceipt, peer: &'a str) -> Way<'a> {
+    let route = core.router.mapping().route_info(topic);
+    let there = route.iter().flat_map(|route| route.brokers());
+    Way {
+        half_at: half.attempt.place.address(),
+        peer,
+        is_shared: there.filter(|it| it.endpoint().address() == peer).count() > 1,
     }
 }
 
@@ -157,18 +196,41 @@ fn broker_of(core: &Core, topic: &str, half: &SendReceipt) -> Endpoint {
 mod tests {
     use super::*;
 
+    fn ends_at_its_broker(half_at: &str, peer: &str, is_shared: bool) -> bool {
+        let way = Way {
+            half_at,
+            peer,
+            is_shared,
+        };
+        way.ends_at(SocketAddr::from(([10, 0, 0, 7], 10_911)))
+    }
+
     #[test]
     fn a_proxys_word_is_not_its_brokers() {
-        let stored_at = SocketAddr::from(([10, 0, 0, 7], 10_911));
-        for (peer, is_its_broker_) in [
+        for (peer, is_its_broker) in [
             ("10.0.0.7:10911", true),
+            ("[::ffff:10.0.0.7]:10911", true),
             ("mq.internal:10911", true),
             ("10.0.0.7:8080", false),
             ("10.0.0.8:10911", false),
             ("proxy.internal:8080", false),
             ("", false),
         ] {
-            assert_eq!(is_its_broker(peer, stored_at), is_its_broker_, "{peer}");
+            assert_eq!(
+                ends_at_its_broker(peer, peer, false),
+                is_its_broker,
+                "{peer}"
+            );
         }
+        assert!(!ends_at_its_broker("mq:10911", "mq:10911", true));
+        assert!(ends_at_its_broker("10.0.0.7:10911", "10.0.0.7:10911", true));
+    }
+
+    #[test]
+    fn a_master_that_took_over_is_believed_if_the_one_before_was_no_proxy() {
+        let new = "10.0.0.8:10911";
+        assert!(ends_at_its_broker("10.0.0.7:10911", new, false));
+        assert!(!ends_at_its_broker("10.0.0.9:8080", new, false));
+        assert!(!ends_at_its_broker("10.0.0.7:10911", "10.0.0.9:8080", true));
     }
 }

@@ -13,6 +13,10 @@ pub enum Settlement {
     /// Something that stands before the broker took it, such as `rocketmq-proxy`, and its word is not the broker's: the
     /// remoting port of 5.5.0's says so of every end and hands none on. A broker that was not told asks, and this producer
     /// then answers the same.
+    ///
+    /// A proxy is known by the addresses that name servers tell: it is not where the half message says it is stored, nor was
+    /// the half message sent there; or several brokers of the topic are at its address. An address map, the VIP channel and a
+    /// SOCKS5 proxy change nothing of that, unless they lead to such a proxy themselves.
     Relayed,
     /// The state is unknown: the broker will ask.
     LeftToCheck,
