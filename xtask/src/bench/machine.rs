@@ -61,7 +61,7 @@ impl Machine {
 
     pub(super) fn to_markdown(&self) -> String {
         format!(
-            "{}, commit {}. {} ({} cores, {} GiB), {}, shared by client and broker. {}; {}; {}. Peers: {}.",
+            "{}, commit {}. {} ({} cores, {} GiB), {}, shared by client and broker. {}; {}; {}.",
             self.date,
             self.commit,
             self.cpu,
@@ -71,8 +71,12 @@ impl Machine {
             self.rustc,
             self.java,
             self.go,
-            self.versions,
         )
+    }
+
+    /// The clients of other projects, with their versions.
+    pub(super) fn peers(&self) -> &str {
+        &self.versions
     }
 }
 

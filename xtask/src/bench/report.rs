@@ -32,10 +32,11 @@ impl Report<'_> {
         let _ = writeln!(
             text,
             "Written by `{}`; how it is measured and how to read it says [the page on benchmarks](../src/benchmarks.md).\n\n\
-             {}\n\n{} interleaved round(s): medians (lowest to highest). CPU is that of the client's process, per message, \
+             {} Peers: {}.\n\n{} interleaved round(s): medians (lowest to highest). CPU is that of the client's process, per message, \
              over the measured part. The floor is a bare socket loop that sends the producer's own frames.\n",
             self.command,
             self.machine.to_markdown(),
+            self.machine.peers(),
             self.rounds,
         );
         for (client, reason) in self.skipped {
