@@ -28,6 +28,7 @@ mod frames;
 mod headers;
 mod routing;
 mod stored;
+mod strangers;
 mod texts;
 
 #[cfg(test)]
@@ -72,7 +73,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub static TARGETS: [Target; 24] = [
+pub static TARGETS: [Target; 30] = [
     Target {
         name: "frame_stream",
         about: "frames cut out of a stream: chunk sizes do not matter, no byte is lost, little is reserved",
@@ -107,6 +108,13 @@ pub static TARGETS: [Target; 24] = [
         seeds: headers::both_seeds,
         tokens: corpus::JSON_TOKENS,
         check: headers::send_response,
+    },
+    Target {
+        name: "answer_fields",
+        about: "answers to administration in header fields: an offset and an id are those that the full reader sees",
+        seeds: headers::answer_seeds,
+        tokens: headers::ANSWER_TOKENS,
+        check: headers::answer_fields,
     },
     Target {
         name: "route",
@@ -219,6 +227,41 @@ pub static TARGETS: [Target; 24] = [
         seeds: texts::addresses_seeds,
         tokens: texts::ADDRESS_TOKENS,
         check: texts::addresses,
+    },
+    Target {
+        name: "name_server_source",
+        about: "lists, endpoints and pages of name servers: one of them, within bounds, unchanged by writing",
+        seeds: texts::source_seeds,
+        tokens: texts::ADDRESS_TOKENS,
+        check: texts::name_server_source,
+    },
+    Target {
+        name: "address_map",
+        about: "maps of addresses: bounded, unchanged by writing, no address twice, each rule followed once",
+        seeds: texts::address_map_seeds,
+        tokens: texts::ADDRESS_TOKENS,
+        check: texts::address_map,
+    },
+    Target {
+        name: "discovery_page",
+        about: "pages that tell name servers: the list of the first line and nothing else",
+        seeds: strangers::page_seeds,
+        tokens: strangers::PAGE_TOKENS,
+        check: strangers::page,
+    },
+    Target {
+        name: "discovery_http",
+        about: "answers of a page's server, redirections included: a list or a named failure, without waiting",
+        seeds: strangers::http_seeds,
+        tokens: strangers::HTTP_TOKENS,
+        check: strangers::http,
+    },
+    Target {
+        name: "socks5",
+        about: "answers of a SOCKS5 proxy: connected as the RFCs say, and no byte of the server taken",
+        seeds: strangers::socks_seeds,
+        tokens: strangers::SOCKS_TOKENS,
+        check: strangers::socks,
     },
     Target {
         name: "config_toml",

@@ -2,13 +2,32 @@
 
 use bytes::{Bytes, BytesMut};
 use rocketmq_producer::remoting::command::peek;
-use rocketmq_producer::remoting::protocol::SendMessageResponseHeader;
+use rocketmq_producer::remoting::protocol::offset_query::read_offset;
+use rocketmq_producer::remoting::protocol::{
+    RecallMessageResponseHeader, SendMessageResponseHeader,
+};
 use rocketmq_producer::remoting::{
-    Frame, HeaderEncoding, LanguageCode, MAX_FRAME_LENGTH, RemotingCommand, decode_frame,
+    Frame, HeaderEncoding, LanguageCode, MAX_FRAME_LENGTH, RemotingCommand, ResponseCode,
+    decode_frame,
 };
 
 use super::Verdict;
 use super::corpus::Corpus;
+
+/// Fields that answers to administration tell something in.
+pub(super) const ANSWER_TOKENS: &[&[u8]] = &[
+    b"offset",
+    b"msgId",
+    b"\"offset\":\"7\"",
+    b"\"msgId\":\"0A\"",
+    b"\x00\x06offset\x00\x00\x00\x017",
+    b"\"extFields\":{",
+    b"9223372036854775807",
+    b"9223372036854775808",
+    b"-1",
+    b"\"",
+    b"}",
+];
 
 /// Longest name that the 16-bit length of a binary header can say.
 const LONGEST_NAME: usize = i16::MAX as usize;
@@ -28,6 +47,23 @@ pub(super) fn both_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
     json.chain(binary)
         .map(|(kind, header)| [&[kind][..], header].concat())
         .collect()
+}
+
+/// Answers that have an offset and an id, in both encodings.
+pub(super) fn answer_seeds(_: &Corpus) -> Vec<Vec<u8>> {
+    let mut answer = RemotingCommand::response(ResponseCode::SUCCESS, 7, None);
+    for (name, value) in [("offset", "42"), ("msgId", "7F000001")] {
+        answer.ext_fields.push((name.to_owned(), value.to_owned()));
+    }
+    [(0, HeaderEncoding::Json), (1, HeaderEncoding::Binary)]
+        .map(|(kind, encoding)| {
+            let mut bytes = BytesMut::new();
+            let written = answer.encode(encoding, &mut bytes);
+            written.expect("a small command");
+            let frame = decode_frame(&mut bytes, MAX_FRAME_LENGTH).ok().flatten();
+            [&[kind][..], &frame.expect("a whole frame").header].concat()
+        })
+        .into()
 }
 
 fn of_type_byte(input: &[u8]) -> Frame {
@@ -183,4 +219,21 @@ pub(super) fn send_response(input: &[u8]) -> Verdict {
     assert_eq!(receipt.region, region.unwrap_or("DefaultRegion"));
     assert_eq!(receipt.trace_on, command.field("TRACE_ON") != Some("false"));
     Verdict::Accepted
+}
+
+pub(super) fn answer_fields(input: &[u8]) -> Verdict {
+    let frame = of_type_byte(input);
+    let (offset, recalled) = (
+        read_offset(&frame),
+        RecallMessageResponseHeader::read(&frame),
+    );
+    let Ok(command) = RemotingCommand::decode(frame) else {
+        assert!(offset.is_err() && recalled.is_err());
+        return Verdict::Refused;
+    };
+    let recalled = recalled.expect("it needs no field");
+    assert_eq!(recalled.msg_id.as_deref(), command.field("msgId"));
+    let number = command.field("offset").and_then(|o| o.parse::<i64>().ok());
+    assert_eq!(offset.ok(), number);
+    Verdict::of(number.is_some())
 }

@@ -10,7 +10,7 @@ use super::{TARGETS, Target, Verdict, target};
 
 const INPUTS: u64 = 100_000;
 
-/// Inputs of the target `connection`, whose every input takes a runtime and a whole connection.
+/// Inputs of targets whose every input takes a runtime and a whole connection.
 const CONNECTION_INPUTS: u64 = 20_000;
 
 const PLAN: Plan = Plan {
@@ -23,7 +23,7 @@ const PLAN: Plan = Plan {
 fn survives(name: &str) {
     let target = target(name).unwrap();
     let inputs = match name {
-        "connection" => CONNECTION_INPUTS,
+        "connection" | "discovery_http" | "socks5" => CONNECTION_INPUTS,
         _ => INPUTS,
     };
     let plan = Plan {
@@ -61,6 +61,7 @@ survive! {
     binary_headers_survive_any_bytes: header_binary,
     the_quick_look_survives_any_bytes: peek,
     receipts_survive_any_bytes: send_response,
+    offsets_and_ids_in_answers_survive_any_bytes: answer_fields,
     routes_survive_any_bytes: route,
     cluster_information_survives_any_bytes: cluster,
     heartbeats_survive_any_bytes: heartbeat,
@@ -77,6 +78,11 @@ survive! {
     sizes_survive_any_text: byte_size,
     durations_survive_any_text: duration,
     address_lists_survive_any_text: addresses,
+    sources_of_name_servers_survive_any_text: name_server_source,
+    address_maps_survive_any_text: address_map,
+    pages_that_tell_name_servers_survive_any_bytes: discovery_page,
+    answers_over_http_survive_any_bytes: discovery_http,
+    answers_of_proxies_survive_any_bytes: socks5,
     configuration_files_survive_any_text: config_toml,
     queue_lists_survive_any_route: queue_list,
     connections_survive_any_course_of_events: connection,
@@ -123,6 +129,18 @@ fn every_target_has_a_file_for_cargo_fuzz() {
     }
     let files = std::fs::read_dir(folder.join("fuzz_targets")).unwrap();
     assert_eq!(files.count(), TARGETS.len(), "a file without a target");
+}
+
+/// `fuzz TARGET --write-corpus tests/fuzz/corpus` writes them.
+#[test]
+fn every_target_has_inputs_that_are_kept() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for Target { name, .. } in &TARGETS {
+        let kept = std::fs::read_dir(folder.join(name));
+        assert!(kept.is_ok_and(|mut files| files.next().is_some()), "{name}");
+    }
+    let folders = std::fs::read_dir(folder).unwrap();
+    assert_eq!(folders.count(), TARGETS.len(), "a folder without a target");
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rocketmq_producer::config::{NameServerAddresses, format_duration, parse_duration};
-use rocketmq_producer::remoting::ByteSize;
 use rocketmq_producer::remoting::message::{OffsetMessageId, Properties, RecallHandle};
+use rocketmq_producer::remoting::{AddressMap, ByteSize};
+use rocketmq_producer::routing::{DiscoveryUrl, NameServerSource};
 
 use super::Verdict;
 use super::corpus::Corpus;
@@ -87,6 +88,12 @@ pub(super) const ADDRESS_TOKENS: &[&[u8]] = &[
     b"\xc3\xa9",
     b"\xcd\x85",
     b"http://",
+    b"http://h/p?q",
+    b"MQ_INST_1_a.",
+    b"=",
+    b"a=b",
+    b"a:1=b:2",
+    b"A",
 ];
 
 pub(super) fn properties_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
@@ -131,6 +138,23 @@ pub(super) fn addresses_seeds(_: &Corpus) -> Vec<Vec<u8>> {
         "10.0.0.1:9876;10.0.0.2:9876",
         "[::1]:9876, [fe80::1%eth0]:9876",
         " a:1 ;b_c-d.e:65535,, a:1",
+    ])
+}
+
+pub(super) fn source_seeds(_: &Corpus) -> Vec<Vec<u8>> {
+    texts(&[
+        "a:1;b:2",
+        "http://MQ_INST_123_abc.mq.example.com:8080",
+        "http://host/rocketmq/nsaddr?x=1",
+        "http://[::1]:80/p",
+    ])
+}
+
+pub(super) fn address_map_seeds(_: &Corpus) -> Vec<Vec<u8>> {
+    texts(&[
+        "172.17.0.2:10911=localhost:30911; 172.17.0.3=mq.example.com",
+        "a=b; a:1=c:9, b=d; [::1]=A; A:2=[0::2]:7",
+        "[fe80::1%eth0]=[::2]",
     ])
 }
 
@@ -307,4 +331,54 @@ pub(super) fn addresses(input: &[u8]) -> Verdict {
         assert!(port.parse::<u16>().is_ok_and(|port| port > 0));
     }
     Verdict::Accepted
+}
+
+pub(super) fn name_server_source(input: &[u8]) -> Verdict {
+    let text = String::from_utf8_lossy(input);
+    let Ok(source) = text.parse::<NameServerSource>() else {
+        return Verdict::Refused;
+    };
+    assert_eq!(source.to_string().parse().as_ref(), Ok(&source));
+    assert!(source.addresses().is_some() != source.page().is_some());
+    let instance = source.instance();
+    assert!(instance.is_none_or(|name| name.len() <= 64 && text.contains(name)));
+    if let Some(page) = source.page() {
+        assert!(page.to_string().len() <= DiscoveryUrl::MAX_LENGTH);
+        assert!(page.target().starts_with('/') && page.address().starts_with(page.authority()));
+        let server: NameServerAddresses = page.address().parse().expect("a host and a port");
+        assert_eq!(server.len(), 1);
+        // Its units are pages of the same server.
+        let unit = page.with_unit("unit");
+        assert!(unit.is_ok_and(|unit| unit.address() == page.address()) || text.len() > 2000);
+    }
+    Verdict::Accepted
+}
+
+pub(super) fn address_map(input: &[u8]) -> Verdict {
+    let text = String::from_utf8_lossy(input);
+    let Ok(map) = text.parse::<AddressMap>() else {
+        return Verdict::Refused;
+    };
+    assert!(map.len() <= AddressMap::MAX);
+    assert_eq!(map.is_empty(), map.len() == 0);
+    let written = map.to_string();
+    assert_eq!(written.parse().as_ref(), Ok(&map), "{written}");
+
+    let rules = written.split(';').filter_map(|rule| rule.split_once('='));
+    let mut count = 0;
+    for (advertised, reachable) in rules {
+        count += 1;
+        let reached = map.reachable(advertised);
+        if let Some(reached) = reached {
+            assert_eq!(reached, reachable, "what the rule says, and no other one");
+        } else {
+            // A rule for a host, which has no port.
+            let reached = map.reachable(&format!("{advertised}:65535"));
+            let exact = format!("{advertised}:65535=");
+            let expected = format!("{reachable}:65535");
+            assert!(written.contains(&exact) || reached.as_deref() == Some(&expected));
+        }
+    }
+    assert_eq!(count, map.len(), "each rule is written once");
+    Verdict::of(count > 0)
 }

@@ -114,9 +114,13 @@ fn explain(error: Error, target: &str) -> ProxyFailure {
         reason: reason.to_owned(),
     };
     match error {
-        Error::NoAcceptableAuthMethods
-        | Error::AuthorizationRequired
-        | Error::UnknownAuthMethod => ProxyFailure::LoginRequired,
+        Error::NoAcceptableAuthMethods | Error::AuthorizationRequired => {
+            ProxyFailure::LoginRequired
+        }
+        // A way to log in that was not offered, or a code that the standard does not have.
+        Error::UnknownAuthMethod => {
+            ProxyFailure::NotSocks5("an answer without a meaning".to_owned())
+        }
         // Too long or too short to be sent.
         Error::PasswordAuthFailure(_) | Error::InvalidAuthValues(_) => ProxyFailure::LoginRefused,
         Error::ConnectionNotAllowedByRuleset => ProxyFailure::Forbidden { target },
