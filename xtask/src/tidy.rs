@@ -1,5 +1,6 @@
 //! `cargo xtask tidy`: the rules that no compiler knows.
 
+mod code_map;
 mod layers;
 mod links;
 mod manifests;
@@ -32,6 +33,7 @@ pub(crate) fn run() -> Result<()> {
     rust_version::check(&metadata, &mut problems);
     sources::check(&files, &mut problems);
     links::check(&files, &mut problems);
+    code_map::check(&files, &mut problems);
     for problem in &problems {
         eprintln!("{problem}");
     }

@@ -21,7 +21,8 @@ use self::table::{Place, Table};
 use crate::config::routing::MessageQueue;
 use crate::config::{Ordered, OrderedOnUnknown};
 
-/// The most stopped lanes that are remembered. Beyond it the one stopped first goes on by itself, with a warning.
+/// The most stopped lanes that are remembered, an equal part by each lock. Beyond it the one of that part that stopped
+/// first goes on by itself, with a warning.
 const MAX_STOPPED: usize = 65_536;
 
 /// Messages that are sent one after the other: those of one topic and sharding key, or those of one queue.

@@ -31,9 +31,7 @@ pub use check_transaction::CheckTransactionStateRequestHeader;
 pub use cluster::ClusterInfo;
 pub use end_transaction::{EndTransactionRequestHeader, TransactionEnd};
 pub use heartbeat::{HeartbeatData, HeartbeatRequestHeader};
-pub use offset_query::{
-    Boundary, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, SearchOffsetRequestHeader,
-};
+pub use offset_query::{Boundary, GetOffsetRequestHeader, QueueEnd, SearchOffsetRequestHeader};
 pub use prepared::PreparedSend;
 pub use producer_connections::{
     ClientConnection, GetProducerConnectionListRequestHeader, ProducerConnections,

@@ -5,7 +5,7 @@ use crate::config::routing::MessageQueue;
 use crate::config::routing::remoting::RequestHeader;
 use crate::config::routing::remoting::protocol::offset_query::read_offset;
 use crate::config::routing::remoting::protocol::{
-    Boundary, GetMaxOffsetRequestHeader, GetMinOffsetRequestHeader, SearchOffsetRequestHeader,
+    Boundary, GetOffsetRequestHeader, QueueEnd, SearchOffsetRequestHeader,
 };
 
 impl Admin {
@@ -18,9 +18,7 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn min_offset(&self, queue: &MessageQueue) -> Result<i64, AdminError> {
-        let topic = self.full_name(queue.topic());
-        let header = GetMinOffsetRequestHeader::new(queue.broker_name(), &topic, queue.queue_id());
-        self.offset(queue, &header).await
+        self.end_of(queue, QueueEnd::Oldest).await
     }
 
     /// Offset that a queue's next message will have. Java: `MQAdmin.maxOffset`.
@@ -31,9 +29,7 @@ impl Admin {
     /// # Cancel safety
     /// Safe.
     pub async fn max_offset(&self, queue: &MessageQueue) -> Result<i64, AdminError> {
-        let topic = self.full_name(queue.topic());
-        let header = GetMaxOffsetRequestHeader::new(queue.broker_name(), &topic, queue.queue_id());
-        self.offset(queue, &header).await
+        self.end_of(queue, QueueEnd::Next).await
     }
 
     /// Offset of the first message that a queue stored at `timestamp` or later, in milliseconds since 1970 by the
@@ -59,6 +55,13 @@ impl Admin {
             timestamp,
             boundary,
         );
+        self.offset(queue, &header).await
+    }
+
+    async fn end_of(&self, queue: &MessageQueue, end: QueueEnd) -> Result<i64, AdminError> {
+        let topic = self.full_name(queue.topic());
+        let (broker, id) = (queue.broker_name(), queue.queue_id());
+        let header = GetOffsetRequestHeader::new(end, broker, &topic, id);
         self.offset(queue, &header).await
     }
 

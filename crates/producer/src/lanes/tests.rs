@@ -86,6 +86,60 @@ fn of_too_many_stopped_lanes_the_first_goes_on() {
     assert_eq!(table.look(&key("a"), ticket, Waker::noop()), Place::Turn);
 }
 
+/// Counts warnings.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn beyond_the_bound_of_stopped_lanes_the_first_go_on_with_a_warning_each() {
+    const KEYS: usize = MAX_STOPPED + MAX_STOPPED / 8;
+    let lanes = lanes();
+    let warnings = Warnings::default();
+    tracing::subscriber::with_default(warnings.clone(), || {
+        for name in 0..KEYS {
+            lanes
+                .try_join(key(&name.to_string()))
+                .unwrap()
+                .set_doubt(true);
+        }
+    });
+    let (used, stopped) = lanes.counts();
+    assert_eq!(used, stopped);
+    // A part of them may be full a little before all are.
+    assert!(
+        (MAX_STOPPED * 15 / 16..=MAX_STOPPED).contains(&stopped),
+        "{stopped}"
+    );
+    assert_eq!(warnings.0.load(Relaxed), KEYS - stopped);
+    assert!(lanes.try_join(key("0")).is_ok(), "it goes on");
+    let last = key(&(KEYS - 1).to_string());
+    assert_eq!(lanes.try_join(last.clone()).unwrap_err(), Barred::Stopped);
+    assert!(lanes.resume(&last));
+    assert_eq!(lanes.counts().1, stopped - 1);
+}
+
 #[test]
 fn a_lane_does_not_show_its_key() {
     let lane = key("card-4711");

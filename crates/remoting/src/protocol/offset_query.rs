@@ -5,10 +5,23 @@ use crate::command::RemotingCommand;
 use crate::frame::{Frame, FrameError};
 use crate::header::{FieldSink, RequestHeader};
 
-/// Header of `GET_MIN_OFFSET`: where the oldest message of a queue is.
+/// An end of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a queue has two ends")]
+pub enum QueueEnd {
+    /// Where its oldest message is.
+    Oldest,
+    /// Where its next message will be.
+    Next,
+}
+
+/// Header of `GET_MIN_OFFSET` and `GET_MAX_OFFSET`: where a queue begins and ends. Java: `GetMinOffsetRequestHeader` and
+/// `GetMaxOffsetRequestHeader`, which have the same fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct GetMinOffsetRequestHeader<'a> {
+pub struct GetOffsetRequestHeader<'a> {
+    /// The end that is asked for, which is the code of the request.
+    pub end: QueueEnd,
     /// Name of the queue's broker, by which a proxy knows whom to ask (Java: `RpcRequestHeader.bname`).
     pub broker_name: &'a str,
     /// The topic.
@@ -17,11 +30,12 @@ pub struct GetMinOffsetRequestHeader<'a> {
     pub queue_id: i32,
 }
 
-impl<'a> GetMinOffsetRequestHeader<'a> {
-    /// Asks for a queue's smallest offset.
+impl<'a> GetOffsetRequestHeader<'a> {
+    /// Asks for an end of a queue.
     #[must_use]
-    pub const fn new(broker_name: &'a str, topic: &'a str, queue_id: i32) -> Self {
+    pub const fn new(end: QueueEnd, broker_name: &'a str, topic: &'a str, queue_id: i32) -> Self {
         Self {
+            end,
             broker_name,
             topic,
             queue_id,
@@ -29,45 +43,12 @@ impl<'a> GetMinOffsetRequestHeader<'a> {
     }
 }
 
-impl RequestHeader for GetMinOffsetRequestHeader<'_> {
+impl RequestHeader for GetOffsetRequestHeader<'_> {
     fn code(&self) -> RequestCode {
-        RequestCode::GET_MIN_OFFSET
-    }
-
-    fn write_fields<S: FieldSink>(&self, sink: &mut S) {
-        sink.text("bname", self.broker_name);
-        sink.text("topic", self.topic);
-        sink.integer("queueId", i64::from(self.queue_id));
-    }
-}
-
-/// Header of `GET_MAX_OFFSET`: where the next message of a queue will be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GetMaxOffsetRequestHeader<'a> {
-    /// Name of the queue's broker, by which a proxy knows whom to ask (Java: `RpcRequestHeader.bname`).
-    pub broker_name: &'a str,
-    /// The topic.
-    pub topic: &'a str,
-    /// The queue.
-    pub queue_id: i32,
-}
-
-impl<'a> GetMaxOffsetRequestHeader<'a> {
-    /// Asks for a queue's largest offset.
-    #[must_use]
-    pub const fn new(broker_name: &'a str, topic: &'a str, queue_id: i32) -> Self {
-        Self {
-            broker_name,
-            topic,
-            queue_id,
+        match self.end {
+            QueueEnd::Oldest => RequestCode::GET_MIN_OFFSET,
+            QueueEnd::Next => RequestCode::GET_MAX_OFFSET,
         }
-    }
-}
-
-impl RequestHeader for GetMaxOffsetRequestHeader<'_> {
-    fn code(&self) -> RequestCode {
-        RequestCode::GET_MAX_OFFSET
     }
 
     fn write_fields<S: FieldSink>(&self, sink: &mut S) {
