@@ -4,6 +4,7 @@
 pub mod accounts;
 mod book;
 pub mod breaking;
+pub mod command;
 pub mod faults;
 pub mod fuzz;
 pub mod growth;

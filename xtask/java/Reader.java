@@ -450,8 +450,16 @@ public final class Reader {
         number(line, "code", answer.getCode()).append(',');
         text(line, "remark", answer.getRemark()).append(',');
         byte[] body = answer.getBody();
-        text(line, "body", body == null ? null : new String(body, StandardCharsets.UTF_8)).append("}\n");
-        out.append(line);
+        text(line, "body", body == null ? null : new String(body, StandardCharsets.UTF_8)).append(',');
+        quoted(line, "fields").append(":{");
+        String comma = "";
+        if (answer.getExtFields() != null) {
+            for (Map.Entry<String, String> field : answer.getExtFields().entrySet()) {
+                text(line.append(comma), field.getKey(), field.getValue());
+                comma = ",";
+            }
+        }
+        out.append(line.append("}}\n"));
     }
 
     private static StringBuilder number(StringBuilder line, String name, long value) {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use rocketmq_producer_tests::command;
 use rocketmq_producer_tests::interop::{
     Column, Entry, Ground, Outcome, Report, Row, complete, groups, markdown, run,
 };
@@ -48,6 +49,8 @@ fn main() -> Result<ExitCode> {
         [] => Column::ALL.to_vec(),
         some => some.to_vec(),
     };
+    // No row is to wait for the compiler.
+    command::path()?;
     let mut reports = Vec::new();
     for column in columns {
         let report = runtime.block_on(one(column, &rows))?;

@@ -10,6 +10,7 @@ use rocketmq_producer::remoting::ByteSize;
 use rocketmq_producer::{Message, SendReceipt};
 use tokio::task::JoinSet;
 
+use super::ground::PATIENT;
 use super::row::{Group, row};
 use super::trial::{Trial, refusal, stored};
 use super::{Cell, Ground};
@@ -36,6 +37,11 @@ pub(super) const GROUP: Group = Group::new(
             "automatic batches, 5 ms linger",
             "also messages with sharding keys",
             lingering
+        ),
+        row!(
+            "shutdown with a lingering batch",
+            "it is sent at once, and every message of it has its receipt",
+            shut_down
         ),
         row!(
             "a batch over the broker's limit",
@@ -116,6 +122,37 @@ async fn adaptive(ground: Arc<Ground>) -> Result<Cell> {
 
 async fn lingering(ground: Arc<Ground>) -> Result<Cell> {
     automatic(&ground, "batch-linger", Duration::from_millis(5)).await
+}
+
+async fn shut_down(ground: Arc<Ground>) -> Result<Cell> {
+    let mut trial = Trial::with(&ground, "batch-shutdown", |builder| {
+        // The longest there is, more than is waited for here.
+        let linger = Duration::from_secs(60);
+        builder.configure(|settings| {
+            let settings = settings.auto_batch(true).batch_linger(linger);
+            settings.send_msg_timeout(2 * linger)
+        })
+    })
+    .await?;
+    trial.producer.wait_for_topic(trial.topic, PATIENT).await?;
+    let mut under_way = JoinSet::new();
+    for index in 0..10 {
+        let body = Bytes::from(format!("{index}"));
+        let (producer, message) = (trial.producer.clone(), trial.message(&body)?);
+        under_way.spawn(async move { (producer.send(message).await, body) });
+    }
+    while trial.producer.stats().under_way < 10 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let report = trial.producer.shutdown(PATIENT).await;
+    ensure!(report.is_drained(), "{report:?}");
+    while let Some(done) = under_way.join_next().await {
+        let (outcome, body) = done?;
+        trial.oracle.acked(&outcome?, &body);
+    }
+    let read = trial.judge().await?;
+    ensure!(read.len() == 10, "{} stored", read.len());
+    Ok(Cell::Passed)
 }
 
 async fn automatic(ground: &Arc<Ground>, topic: &'static str, linger: Duration) -> Result<Cell> {

@@ -84,7 +84,9 @@ impl Column {
                 "two masters that check signatures and rights, the name server does not; recall is switched on"
             }
             Self::Acl1 => "two masters that check signatures and rights, the name server does not",
-            Self::Tls => "two masters; name server and brokers refuse plain text",
+            Self::Tls => {
+                "two masters; name server and brokers refuse plain text, and clients without a certificate"
+            }
             Self::SyncSlave => {
                 "one master with one slave, `SEND_OK` only once the slave has the message too"
             }
@@ -139,6 +141,9 @@ impl Column {
             // Transactions are asked after within seconds instead of a minute.
             .broker_conf("transactionCheckInterval=3000")
             .broker_conf("transactionTimeOut=3000")
+            // 5.3 and later: who still sends to a broker that shuts down is told GO_AWAY for so long.
+            .broker_conf("enableShutdownGracefully=true")
+            .broker_conf("shutdownWaitTimeSeconds=2")
             .broker_conf("traceTopicEnable=true")
             .broker_conf("enableLmq=true")
             .broker_conf("enableMultiDispatch=true");

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rocketmq_producer::{ClientContext, Message, Producer};
+use tokio::time::{Duration, Instant, sleep};
 
 use super::ground::{PATIENT, SOON, end};
 use super::row::{Group, row};
 use super::trial::QUEUES;
 use super::{Cell, Column, Ground};
 use crate::accounts;
-use crate::authority::text;
 use crate::oracle::Oracle;
 
 pub(super) const GROUP: Group = Group::new(
@@ -27,6 +27,11 @@ pub(super) const GROUP: Group = Group::new(
             "the second producer is refused",
             twice
         ),
+        row!(
+            "rank among instances",
+            "`instance_rank` counts the producers of a group by their client ids",
+            rank
+        ),
     ],
 );
 
@@ -35,9 +40,7 @@ fn context(ground: &Ground) -> Result<ClientContext> {
     if ground.column().checks_access() {
         builder = builder.credentials(accounts::SUPER.0, accounts::SUPER.1);
     }
-    if let Some(ca) = ground.ca() {
-        builder = builder.configure(|settings| settings.tls(true).tls_ca(text(&ca)));
-    }
+    let builder = builder.configure(|settings| ground.shown(ground.trusting(settings)));
     Ok(builder.build()?)
 }
 
@@ -102,4 +105,39 @@ async fn twice(ground: Arc<Ground>) -> Result<Cell> {
     let text = format!("{error:#}");
     ensure!(text.contains("twice"), "{text}");
     Cell::refused("the second is not built: the group is in the context already")
+}
+
+async fn rank(ground: Arc<Ground>) -> Result<Cell> {
+    let topic = "ranked";
+    ground.topic(topic, QUEUES).await?;
+    let mut producers = Vec::new();
+    for id in ["ranked@1", "ranked@2"] {
+        let builder = ground.builder(topic).preheat([topic]);
+        let builder = builder.configure(|settings| settings.client_id(id).spread_by_rank(true));
+        producers.push(builder.start().await?);
+    }
+    let mut cell = Cell::Passed;
+    for (wanted, producer) in producers.iter().enumerate() {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let found = producer.instance_rank().await;
+            if ground.column() == Column::Proxy {
+                ensure!(found.map_or(true, |found| found.instances == 1));
+                cell = Cell::NotOffered("brokers see the proxy's producers only".to_owned());
+                break;
+            }
+            let found = found?;
+            if (found.rank, found.instances) == (wanted, 2) {
+                break;
+            }
+            ensure!(Instant::now() < deadline, "{found:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+        producer.send(Message::new(topic, "ranked")?).await?;
+    }
+    for producer in &producers {
+        end(producer).await?;
+    }
+    ensure!(ground.read(topic, 2).await?.len() == 2);
+    Ok(cell)
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rocketmq_producer::{Message, Producer, SendError, SendReceipt, SendStatus};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use xtask::apache::Node;
+use xtask::apache::{Node, Version};
 
 use super::ground::{PATIENT, SOON, end};
 use super::row::{Group, row_alone};
@@ -47,7 +47,7 @@ pub(super) const GROUP: Group = Group::new(
         ),
         row_alone!(
             "a broker shuts down",
-            "in an orderly way: unkeyed sends do not fail where there is another",
+            "in an orderly way, with GO_AWAY where it knows that: unkeyed sends do not fail where there is another",
             shut_down
         ),
     ],
@@ -312,10 +312,17 @@ async fn shut_down(ground: Arc<Ground>) -> Result<Cell> {
     ground.with_broker(0, Node::start).await?;
     went_on?;
     load.more(100).await?;
+    let told = trial.producer.stats().brokers.go_aways > 0;
+    // A proxy stays, and says nothing of its brokers.
+    let knows = ground.version() == Version::V5_5_0 && ground.column() != Column::Proxy;
+    ensure!(told == knows, "GO_AWAY: {told}");
     let failed = settle(trial, load.end().await?).await?;
     if ground.brokers().len() > 1 {
         ensure!(failed == 0, "{failed} sends failed");
-        return Ok(Cell::Passed);
+        if told {
+            return Ok(Cell::Passed);
+        }
+        return Cell::but("nobody says GO_AWAY");
     }
     Cell::but(format!(
         "one master only: {failed} sends failed while it was away, each with its true outcome"

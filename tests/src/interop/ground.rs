@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rocketmq_producer::config::ProducerConfigBuilder;
 use rocketmq_producer::{Producer, ProducerBuilder};
 use tokio::time::{Instant, sleep};
 use xtask::apache::{
@@ -15,7 +16,7 @@ use xtask::wait;
 
 use super::Column;
 use crate::accounts;
-use crate::authority::{Authority, Validity, text};
+use crate::authority::{Authority, Signed, Validity, text};
 
 /// `UPDATE_AND_CREATE_TOPIC`, sent to a broker.
 const CREATE_TOPIC: i32 = 17;
@@ -35,8 +36,15 @@ pub struct Ground {
     column: Column,
     cluster: Cluster,
     reader: Reader,
-    /// Who signed the servers' certificates, where servers speak TLS.
-    authority: Option<Authority>,
+    /// What servers and clients show each other, where servers speak TLS.
+    files: Option<Files>,
+}
+
+/// An authority, and the certificate that it has signed for servers and clients alike.
+#[derive(Debug)]
+struct Files {
+    authority: Authority,
+    own: Signed,
 }
 
 impl Ground {
@@ -47,13 +55,16 @@ impl Ground {
     pub fn boot(column: Column) -> Result<Self> {
         let mut spec = column.spec();
         let mut reader = Reader::new(spec.version)?;
-        let mut authority = None;
+        let mut files = None;
         if column == Column::Tls {
             let ours = Authority::new("ours")?;
-            let server = ours.sign("server", &["127.0.0.1"], Validity::Now)?;
-            spec = spec.tls(&ServerTls::new(&server.cert, &server.key, ours.ca()));
-            reader = reader.with_java(ServerTls::client_java(&ours.ca()));
-            authority = Some(ours);
+            let own = ours.sign("own", &["127.0.0.1"], Validity::Now)?;
+            spec = spec.tls(&ServerTls::new(&own.cert, &own.key, ours.ca()).client_auth(true));
+            reader = reader.with_java(client_java(&ours, &own));
+            files = Some(Files {
+                authority: ours,
+                own,
+            });
         }
         if column.checks_access() {
             let (access_key, secret_key) = accounts::SUPER;
@@ -66,7 +77,7 @@ impl Ground {
             column,
             cluster,
             reader,
-            authority,
+            files,
         };
         if column.checks_access() {
             let brokers: Vec<&str> = ground.brokers().iter().map(Node::address).collect();
@@ -130,16 +141,51 @@ impl Ground {
 
     /// The certificate of the authority that signed the servers', where servers speak TLS.
     pub(super) fn ca(&self) -> Option<PathBuf> {
-        self.authority.as_ref().map(Authority::ca)
+        self.files.as_ref().map(|files| files.authority.ca())
     }
 
     /// A producer that has all that the cluster asks for.
     pub fn builder(&self, group: &str) -> ProducerBuilder {
         let builder = self.unencrypted(group);
+        self.encrypted(builder)
+    }
+
+    /// The same builder, in TLS with all that servers ask for, where they speak it.
+    pub(super) fn encrypted(&self, builder: ProducerBuilder) -> ProducerBuilder {
+        builder.configure(|settings| self.shown(self.trusting(settings)))
+    }
+
+    /// Settings of TLS without a certificate of the client's own, where servers speak it.
+    pub(super) fn trusting(&self, settings: ProducerConfigBuilder) -> ProducerConfigBuilder {
         match self.ca() {
-            Some(ca) => builder.configure(|settings| settings.tls(true).tls_ca(text(&ca))),
-            None => builder,
+            Some(ca) => settings.tls(true).tls_ca(text(&ca)),
+            None => settings,
         }
+    }
+
+    /// The settings with the client's own certificate, where servers ask for one.
+    pub(super) fn shown(&self, settings: ProducerConfigBuilder) -> ProducerConfigBuilder {
+        match &self.files {
+            Some(Files { own, .. }) => settings.tls_cert(text(&own.cert)).tls_key(text(&own.key)),
+            None => settings,
+        }
+    }
+
+    /// All that the cluster asks for, as a file of settings has it.
+    pub(super) fn settings(&self) -> String {
+        let mut lines = vec!["send_msg_timeout = \"20s\"".to_owned()];
+        if self.column.checks_access() {
+            let (access_key, secret_key) = accounts::SUPER;
+            lines.push(format!("access_key = \"{access_key}\""));
+            lines.push(format!("secret_key = \"{secret_key}\""));
+        }
+        if let Some(Files { authority, own }) = &self.files {
+            lines.push("tls = true".to_owned());
+            lines.push(format!("tls_ca = \"{}\"", text(&authority.ca())));
+            lines.push(format!("tls_cert = \"{}\"", text(&own.cert)));
+            lines.push(format!("tls_key = \"{}\"", text(&own.key)));
+        }
+        lines.join("\n")
     }
 
     /// The same, in plain text.
@@ -170,8 +216,8 @@ impl Ground {
 
     /// Another version's client, with all that the cluster asks for.
     pub(super) fn fitted(&self, reader: Reader) -> Reader {
-        let reader = match self.ca() {
-            Some(ca) => reader.with_java(ServerTls::client_java(&ca)),
+        let reader = match &self.files {
+            Some(Files { authority, own }) => reader.with_java(client_java(authority, own)),
             None => reader,
         };
         if self.column.checks_access() {
@@ -290,6 +336,15 @@ impl Ground {
         self.java(move |ground, java| java.producer_connections(&ground.direct(), &group, &topic))
             .await
     }
+}
+
+/// Options of a Java machine whose clients show a certificate.
+fn client_java(authority: &Authority, own: &Signed) -> Vec<String> {
+    let mut options = ServerTls::client_java(&authority.ca());
+    for (option, file) in [("keyPath", &own.key), ("certPath", &own.cert)] {
+        options.push(format!("-Dtls.client.{option}={}", file.display()));
+    }
+    options
 }
 
 /// Ends a producer and expects that nothing was left undone.

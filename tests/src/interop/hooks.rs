@@ -1,21 +1,23 @@
 //! Extension points, on the way of real messages.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rocketmq_producer::remoting::{HookResult, RequestContext, RequestHook};
 use rocketmq_producer::{
-    CheckForbiddenContext, CheckForbiddenHook, Delivery, SendContext, SendFailure, SendHook,
-    SendOutcome,
+    CheckForbiddenContext, CheckForbiddenHook, CheckedMessage, Delivery, EndTransactionContext,
+    EndTransactionHook, LocalTransactionState, Message, SendContext, SendFailure, SendHook,
+    SendOutcome, TransactionChecker,
 };
+use xtask::apache::Permission;
 
-use super::ground::end;
+use super::ground::{PATIENT, end};
 use super::row::{Group, row};
-use super::trial::Trial;
-use super::{Cell, Ground};
+use super::trial::{QUEUES, Trial};
+use super::{Cell, Column, Ground};
 
 pub(super) const GROUP: Group = Group::new(
     "Hooks",
@@ -34,6 +36,11 @@ pub(super) const GROUP: Group = Group::new(
             "request hook",
             "fields that it adds go with the request, and are signed where requests are",
             request_hook
+        ),
+        row!(
+            "end-transaction hook",
+            "told of commit and rollback, with the message's id",
+            ends
         ),
     ],
 );
@@ -152,5 +159,67 @@ async fn request_hook(ground: Arc<Ground>) -> Result<Cell> {
     ensure!(failure.is_none(), "{}", failure.context("a failure")?);
     end(&trial.producer).await?;
     trial.judge().await?;
+    Ok(Cell::Passed)
+}
+
+/// Notes the ends that it is told of.
+#[derive(Default)]
+struct Ends(Mutex<Vec<(String, LocalTransactionState)>>);
+
+#[async_trait]
+impl EndTransactionHook for Ends {
+    async fn end_transaction(&self, context: &EndTransactionContext<'_>) {
+        let end = (context.message_id().to_owned(), context.state());
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.push(end);
+    }
+}
+
+/// Has no answer of its own.
+struct Unknowing;
+
+#[async_trait]
+impl TransactionChecker for Unknowing {
+    async fn check(&self, _: &CheckedMessage) -> LocalTransactionState {
+        LocalTransactionState::Unknown
+    }
+}
+
+async fn ends(ground: Arc<Ground>) -> Result<Cell> {
+    let topic = "hook-ends";
+    let attributes = match ground.column() {
+        Column::Proxy => "+message.type=TRANSACTION",
+        _ => "",
+    };
+    let permission = Permission::READ_WRITE;
+    ground
+        .topic_with(topic, QUEUES, permission, attributes)
+        .await?;
+    let ends = Arc::new(Ends::default());
+    let builder = ground
+        .builder(topic)
+        .end_transaction_hook(Arc::clone(&ends) as _);
+    let producer = builder.start_transactional(Arc::new(Unknowing)).await?;
+    let mut wanted = Vec::new();
+    for state in [
+        LocalTransactionState::Commit,
+        LocalTransactionState::Rollback,
+    ] {
+        let message = Message::new(topic, "in a transaction")?;
+        let receipt = producer
+            .send_transaction(message, move |_| async move { state })
+            .await?;
+        wanted.push((receipt.half().message_id().to_string(), state));
+    }
+    let report = producer.shutdown(PATIENT).await;
+    ensure!(report.is_drained(), "{report:?}");
+    let told = ends
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    for end in &wanted {
+        ensure!(told.contains(end), "{told:?}");
+    }
     Ok(Cell::Passed)
 }

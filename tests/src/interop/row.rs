@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::{
     Ground, admin, batches, compression, content, contexts, faults, hooks, ids, lives, order,
-    reach, requests, security, sends, times, topics, transactions, watched,
+    reach, requests, security, sends, special, times, tool, topics, transactions, watched,
 };
 
 /// What a row found; anything else is an error.
@@ -93,6 +93,7 @@ pub fn groups() -> &'static [Group] {
         transactions::GROUP,
         requests::GROUP,
         topics::GROUP,
+        special::GROUP,
         lives::GROUP,
         contexts::GROUP,
         ids::GROUP,
@@ -101,6 +102,7 @@ pub fn groups() -> &'static [Group] {
         reach::GROUP,
         hooks::GROUP,
         watched::GROUP,
+        tool::GROUP,
         faults::GROUP,
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use rocketmq_producer::remoting::{Credentials, RotatingCredentials};
+use rocketmq_producer::remoting::{Credentials, RotatingCredentials, TlsVersion};
 use rocketmq_producer::{Delivery, Message, ProducerBuilder, SendError, SendFailure};
 
 use super::ground::end;
@@ -13,7 +13,7 @@ use super::row::{Group, row};
 use super::trial::{QUEUES, shown};
 use super::{Cell, Column, Ground};
 use crate::accounts;
-use crate::authority::{Authority, text};
+use crate::authority::{Authority, Signed, Validity, text};
 
 pub(super) const GROUP: Group = Group::new(
     "Security",
@@ -50,6 +50,21 @@ pub(super) const GROUP: Group = Group::new(
             "TLS, wrong name",
             "nothing is sent to a server whose certificate is for another name",
             wrong_name
+        ),
+        row!(
+            "TLS, client certificate",
+            "servers that ask for one are shown `tls_cert`",
+            client_certificate
+        ),
+        row!(
+            "TLS, client certificate missing",
+            "nothing is sent, the advice names the setting",
+            no_client_certificate
+        ),
+        row!(
+            "TLS, client certificate of another authority",
+            "nothing is sent, the advice names the setting",
+            strange_client_certificate
         ),
         row!(
             "TLS without verification",
@@ -97,12 +112,7 @@ async fn with_credentials(
     credentials: Option<(&str, &str)>,
 ) -> Result<Cell> {
     ground.topic(topic, QUEUES).await?;
-    let builder = match ground.ca() {
-        Some(ca) => ground
-            .unsigned(topic)
-            .configure(|settings| settings.tls(true).tls_ca(text(&ca))),
-        None => ground.unsigned(topic),
-    };
+    let builder = ground.encrypted(ground.unsigned(topic));
     let builder = match credentials {
         Some((access_key, secret_key)) => builder.credentials(access_key, secret_key),
         None => builder,
@@ -259,12 +269,114 @@ async fn wrong_name(ground: Arc<Ground>) -> Result<Cell> {
     not_sent(&ground, topic, builder).await
 }
 
+/// Shows servers without TLS settings this certificate, or none; gives the refusal of it.
+async fn shown_to_anyone(
+    ground: &Arc<Ground>,
+    topic: &str,
+    own: Option<&Signed>,
+) -> Result<Option<&'static str>> {
+    let builder = ground.unencrypted(topic).configure(|settings| {
+        let settings = settings.tls(true).danger_accept_invalid_certs(true);
+        match own {
+            Some(own) => settings.tls_cert(text(&own.cert)).tls_key(text(&own.key)),
+            None => settings,
+        }
+    });
+    match try_one(ground, topic, builder).await? {
+        Ok(()) => Ok(None),
+        Err(error) => {
+            ensure!(error.delivery() == Delivery::NotSent, "{error:?}");
+            let text = shown(error);
+            // Some break off in their own words.
+            let names_it = text.contains("refuses the client certificate");
+            ensure!(names_it || text.contains("fatal alert"), "{text}");
+            Ok(Some(if names_it { REFUSED } else { BROKEN_OFF }))
+        }
+    }
+}
+
+/// What servers that look at it say of a certificate that they cannot verify.
+const REFUSED: &str = "not sent: the server refuses the client certificate";
+const BROKEN_OFF: &str = "not sent: the server breaks off TLS with an alert about itself";
+
+async fn client_certificate(ground: Arc<Ground>) -> Result<Cell> {
+    let topic = "tls-client";
+    ground.topic(topic, QUEUES).await?;
+    if ground.ca().is_none() {
+        let strange = Authority::new("strange")?;
+        let own = strange.sign("client", &["client"], Validity::Now)?;
+        let refused = shown_to_anyone(&ground, topic, Some(&own)).await?;
+        return Cell::not_offered(match refused {
+            Some(_) => "servers that nobody configured for TLS know no authority of clients",
+            None => "servers that nobody configured for TLS do not look at it",
+        });
+    }
+    try_one(&ground, topic, ground.builder(topic)).await??;
+    Ok(Cell::Passed)
+}
+
+async fn no_client_certificate(ground: Arc<Ground>) -> Result<Cell> {
+    let topic = "tls-no-client";
+    ground.topic(topic, QUEUES).await?;
+    if ground.ca().is_none() {
+        let refused = shown_to_anyone(&ground, topic, None).await?;
+        ensure!(refused.is_none(), "{refused:?}");
+        return Cell::not_offered("servers that nobody configured for TLS do without");
+    }
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let builder = ground.unencrypted(topic).configure(|settings| {
+            let settings = ground.trusting(settings);
+            settings.tls_min_version(version)
+        });
+        certificate_wanted(&ground, topic, builder).await?;
+    }
+    Cell::refused("not sent: the server asks for a client certificate")
+}
+
+async fn strange_client_certificate(ground: Arc<Ground>) -> Result<Cell> {
+    let topic = "tls-strange-client";
+    ground.topic(topic, QUEUES).await?;
+    let strange = Authority::new("strange")?;
+    let own = strange.sign("client", &["client"], Validity::Now)?;
+    if ground.ca().is_none() {
+        return match shown_to_anyone(&ground, topic, Some(&own)).await? {
+            Some(words) => Cell::refused(words),
+            None => Cell::not_offered("servers that nobody configured for TLS do not look at it"),
+        };
+    }
+    let (cert, key) = (text(&own.cert), text(&own.key));
+    let builder = ground.unencrypted(topic).configure(|settings| {
+        let settings = ground.trusting(settings);
+        settings.tls_cert(cert).tls_key(key)
+    });
+    certificate_wanted(&ground, topic, builder).await?;
+    Cell::refused(REFUSED)
+}
+
+/// The send fails before anything left, and the advice is to give a certificate that the server takes.
+async fn certificate_wanted(
+    ground: &Arc<Ground>,
+    topic: &str,
+    builder: ProducerBuilder,
+) -> Result<()> {
+    let error = try_one(ground, topic, builder).await?;
+    let error = error.err().context("the message was taken")?;
+    ensure!(error.delivery() == Delivery::NotSent, "{error:?}");
+    ensure!(error.advice().contains("tls_cert"), "{}", error.advice());
+    let text = shown(error);
+    ensure!(text.contains("client certificate"), "{text}");
+    let left = ground.read(topic, 0).await?;
+    ensure!(left.is_empty(), "{left:?}");
+    Ok(())
+}
+
 async fn unverified(ground: Arc<Ground>) -> Result<Cell> {
     let topic = "tls-unverified";
     ground.topic(topic, QUEUES).await?;
-    let builder = ground
-        .unencrypted(topic)
-        .configure(|settings| settings.tls(true).danger_accept_invalid_certs(true));
+    let builder = ground.unencrypted(topic).configure(|settings| {
+        let settings = ground.shown(settings).tls(true);
+        settings.danger_accept_invalid_certs(true)
+    });
     match try_one(&ground, topic, builder).await? {
         Ok(()) if ground.column() == Column::Tls => Ok(Cell::Passed),
         Ok(()) => Cell::but("servers with no TLS settings at all speak it as well"),

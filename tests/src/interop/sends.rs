@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use futures_util::stream::iter;
+use futures_util::{SinkExt, StreamExt};
 use rocketmq_producer::remoting::HeaderEncoding;
 use rocketmq_producer::routing::{MessageHashSelector, RoutedQueue, java_hash_code};
 use rocketmq_producer::{
-    AsyncQueueSelector, Message, MessageQueue, QueueSelector, RoutingStrategy, SelectorArgument,
-    SendOptions, SendStatus,
+    AsyncQueueSelector, Delivery, ErrorKind, Message, MessageQueue, QueueSelector, RoutingStrategy,
+    SelectorArgument, SendOptions, SendStatus,
 };
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::ground::{PATIENT, end};
 use super::row::{Group, row};
@@ -42,6 +47,21 @@ pub(super) const GROUP: Group = Group::new(
             "many sends at once",
             "300 under way together, each exactly once",
             at_once
+        ),
+        row!(
+            "`send_all` and `sink`",
+            "a stream of messages, ten at a time, outcomes in their order",
+            stream
+        ),
+        row!(
+            "`send_oneway` at a rate",
+            "`oneway_rate`: 100 messages at 200 a second, the lost ones counted",
+            one_way_at_a_rate
+        ),
+        row!(
+            "no room for one more",
+            "`async_send_semaphore`: `QueueFull`, not sent; those under way are not disturbed",
+            full
         ),
         row!("a given queue", "that queue holds the message", given_queue),
         row!(
@@ -155,6 +175,97 @@ async fn at_once(ground: Arc<Ground>) -> Result<Cell> {
     let read = trial.judge().await?;
     ensure!(read.len() == 300, "{} stored", read.len());
     Ok(Cell::Passed)
+}
+
+async fn stream(ground: Arc<Ground>) -> Result<Cell> {
+    let mut trial = Trial::new(&ground, "send-stream").await?;
+    let bodies: Vec<_> = (0..40)
+        .map(|index| Bytes::from(format!("{index}")))
+        .collect();
+    let messages: Vec<_> = bodies
+        .iter()
+        .map(|body| trial.message(body))
+        .collect::<Result<_>>()?;
+    let mut outcomes = trial.producer.send_all(iter(messages), 10);
+    for body in &bodies {
+        let outcome = outcomes.next().await.context("an outcome")?;
+        trial.oracle.acked(&outcome?, body);
+    }
+    ensure!(outcomes.next().await.is_none());
+    let fed: Vec<_> = (0..20)
+        .map(|_| trial.message(&bodies[0]))
+        .collect::<Result<_>>()?;
+    let mut sink = trial.producer.sink(10);
+    for message in fed {
+        sink.send(message).await?;
+    }
+    sink.close().await?;
+    end(&trial.producer).await?;
+    let read = ground.read(trial.topic, 60).await?;
+    let streamed = |body: &Bytes| read.iter().filter(|stored| stored.body == **body).count();
+    ensure!(read.len() == 60, "{} stored", read.len());
+    for (index, body) in bodies.iter().enumerate() {
+        let wanted = if index == 0 { 21 } else { 1 };
+        ensure!(
+            streamed(body) == wanted,
+            "{body:?} is there {} times",
+            streamed(body)
+        );
+    }
+    Ok(Cell::Passed)
+}
+
+async fn one_way_at_a_rate(ground: Arc<Ground>) -> Result<Cell> {
+    const COUNT: usize = 100;
+    let trial = Trial::with(&ground, "send-oneway-rate", |builder| {
+        builder.configure(|settings| settings.oneway_rate(200))
+    })
+    .await?;
+    trial.producer.wait_for_topic(trial.topic, PATIENT).await?;
+    let began = Instant::now();
+    let mut sent = BTreeSet::new();
+    for index in 0..COUNT {
+        let body = Bytes::from(format!("{index}"));
+        let id = trial.producer.send_oneway(trial.message(&body)?).await?;
+        sent.insert(id.to_string());
+    }
+    let took = began.elapsed();
+    ensure!(took >= Duration::from_millis(450), "in {took:?}");
+    end(&trial.producer).await?;
+    let settled = Duration::from_secs(10);
+    let read = ground.read_within(trial.topic, COUNT, settled).await?;
+    let stored: BTreeSet<_> = read.iter().map(|stored| stored.msg_id.clone()).collect();
+    ensure!(stored.is_subset(&sent), "strange messages");
+    ensure!(stored.len() == read.len(), "some are there twice");
+    match COUNT - stored.len() {
+        0 => Ok(Cell::Passed),
+        lost => Cell::but(format!(
+            "{lost} of {COUNT} written ones were lost, without a word"
+        )),
+    }
+}
+
+async fn full(ground: Arc<Ground>) -> Result<Cell> {
+    let mut trial = Trial::with(&ground, "send-full", |builder| {
+        builder.configure(|settings| settings.async_send_semaphore(1))
+    })
+    .await?;
+    trial.producer.wait_for_topic(trial.topic, PATIENT).await?;
+    let body = trial.body();
+    let (producer, message) = (trial.producer.clone(), trial.message(&body)?);
+    let mut first = Box::pin(async move { producer.send(message).await });
+    // Polled once it holds its place, whatever the broker answers meanwhile.
+    let begun =
+        std::future::poll_fn(|context| Poll::Ready(first.as_mut().poll(context).is_ready()));
+    ensure!(!begun.await, "answered before it could be");
+    let second = trial.producer.try_send(trial.message(&body)?).await;
+    let error = second.err().context("there was room")?;
+    ensure!(error.kind() == ErrorKind::QueueFull, "{error:?}");
+    ensure!(error.delivery() == Delivery::NotSent, "{error:?}");
+    trial.oracle.acked(&first.await?, &body);
+    let read = trial.judge().await?;
+    ensure!(read.len() == 1, "{} stored", read.len());
+    Cell::refused("not sent: no room")
 }
 
 /// All queues of a topic, as Java orders them.

@@ -5,12 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use rocketmq_producer::remoting::{Credentials, HeaderEncoding, ResponseCode, RotatingCredentials};
+use rocketmq_producer::remoting::message::{SystemClock, WallClock as _};
+use rocketmq_producer::remoting::protocol::SendMessageRequestHeader;
+use rocketmq_producer::remoting::{
+    Connection, ConnectionOptions, Credentials, Dialer as _, HeaderEncoding, NoConsumer,
+    ResponseCode, RotatingCredentials, TcpDialer,
+};
 use rocketmq_producer::{
     Delivery, ErrorKind, Message, Producer, ProducerStats, SendError, SendFailure,
 };
 use rocketmq_producer_tests::accounts::{self, FILE, GRANTED as TOPIC, PUBLISHER, STRANGER, SUPER};
 use rocketmq_producer_tests::oracle::Oracle;
+use tokio::time::Instant;
 use xtask::apache::{Cluster, ClusterSpec, ReadOptions, Reader, Version, ask, require};
 use xtask::wait;
 
@@ -153,10 +159,71 @@ async fn promises(cluster: &Cluster, admin: &Reader, refusal: ResponseCode) -> R
     end(&producer).await?;
 
     sent += without_right_to_traces(cluster, &mut oracle).await?;
+    sent += with_clocks_far_off(cluster, &mut oracle).await?;
+    found_by_its_id(cluster, &mut oracle).await?;
+    sent += 1;
 
     let options = ReadOptions::new().at_least(sent).wait(SOON);
     let stored = admin.read_topic_with(&cluster.name_server_addr(), TOPIC, &options)?;
-    oracle.judge(&stored).exactly_once()?;
+    assert_eq!(stored.len(), sent);
+    oracle.judge(&stored).kept()?;
+    Ok(())
+}
+
+/// No time is signed and none is looked at: a client whose clock is years off is believed like any other. Returns how
+/// many messages were sent.
+async fn with_clocks_far_off(cluster: &Cluster, oracle: &mut Oracle) -> Result<usize> {
+    const TEN_YEARS: i64 = 10 * 365 * 86_400_000;
+    const BODY: Bytes = Bytes::from_static(b"from another time");
+    let credentials = Credentials::new(PUBLISHER.0, PUBLISHER.1)?;
+    let options =
+        ConnectionOptions::new().with_credentials(Arc::new(RotatingCredentials::new(credentials)));
+    let broker = cluster.brokers().first().context("a broker")?.address();
+    let stream = TcpDialer.dial(broker, &options).await?;
+    let (connection, driver) =
+        Connection::new(stream, Arc::from(broker), &options, Arc::new(NoConsumer));
+    let mut task = tokio::task::JoinSet::new();
+    task.spawn(driver);
+    let now = i64::try_from(SystemClock.epoch_millis())?;
+    let clocks = [now - TEN_YEARS, now + TEN_YEARS, 0];
+    for clock in clocks {
+        let header = SendMessageRequestHeader::new("acl", TOPIC, 0, clock);
+        let deadline = Instant::now() + PATIENT;
+        let answer = connection.request(&header, &BODY, deadline).await?;
+        let remark = answer.remark();
+        assert_eq!(answer.code(), ResponseCode::SUCCESS, "{clock}: {remark:?}");
+    }
+    oracle.cancelled(&BODY, clocks.len());
+    Ok(clocks.len())
+}
+
+/// 4.9.7 with ACL 1.0 refuses the signature of a query for an id in the form of its own client; the other form works.
+async fn found_by_its_id(cluster: &Cluster, oracle: &mut Oracle) -> Result<()> {
+    let producer = builder(cluster)
+        .credentials(SUPER.0, SUPER.1)
+        .start()
+        .await?;
+    let body = Bytes::from_static(b"to be found");
+    let receipt = producer.send(Message::new(TOPIC, body.clone())?).await?;
+    oracle.acked(&receipt, &body);
+    let id = receipt.message_id().to_string();
+    let admin = producer.admin().with_timeout(PATIENT);
+    // Brokers index a message a moment after they stored it.
+    let found = async {
+        loop {
+            let found = admin.find_by_message_id(TOPIC, &id).await?;
+            if !found.messages.is_empty() {
+                return anyhow::Ok(found);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let found = tokio::time::timeout(SOON, found).await??;
+    assert!(found.failed.is_empty(), "{:?}", found.failed);
+    assert_eq!(found.messages.len(), 1);
+    assert_eq!(found.messages[0].body, body);
+    assert_eq!(found.messages[0].queue_offset, receipt.queue_offset());
+    end(&producer).await?;
     Ok(())
 }
 

@@ -1,13 +1,11 @@
 //! `rocketmq-producer doctor` at real brokers that are set up wrong, each in its way.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 use rocketmq_producer::remoting::protocol::{Permission, TopicConfig};
 use rocketmq_producer::{Admin, TopicTarget};
+use rocketmq_producer_tests::command;
 use serde_json::Value;
 use xtask::apache::Version;
 
@@ -23,26 +21,20 @@ pub(crate) struct Diagnosis {
 impl Diagnosis {
     /// The diagnosis of `topic` with settings as a file has them.
     pub(crate) fn of(name_servers: &str, topic: &str, settings: &str) -> Result<Self> {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!(
-            "rocketmq-producer-doctor-{}-{count}.toml",
-            std::process::id()
-        );
-        let file = std::env::temp_dir().join(name);
-        std::fs::write(&file, settings)?;
-        let output = Command::new(command()?)
-            .args(["doctor", "--json", "--timeout", "20s", "--topic", topic])
-            .args(["--namesrv", name_servers, "--config"])
-            .arg(&file)
-            .env_clear()
-            .stdin(Stdio::null())
-            .output()?;
-        std::fs::remove_file(&file)?;
-        let report = serde_json::from_slice(&output.stdout);
+        let args = [
+            "doctor",
+            "--json",
+            "--timeout",
+            "20s",
+            "--topic",
+            topic,
+            "--namesrv",
+            name_servers,
+        ];
+        let ended = command::run(&args, settings, "")?;
         Ok(Self {
-            status: output.status.code(),
-            report: report.with_context(|| format!("{output:?}"))?,
+            status: ended.status,
+            report: ended.json()?,
         })
     }
 
@@ -58,27 +50,6 @@ impl Diagnosis {
         ensure!(self.status == Some(0), "{self:#?}");
         Ok(())
     }
-}
-
-/// The command, built once.
-fn command() -> Result<PathBuf> {
-    static COMMAND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let built = COMMAND.get_or_init(|| build().map_err(|error| format!("{error:#}")));
-    built.clone().map_err(anyhow::Error::msg)
-}
-
-fn build() -> Result<PathBuf> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "-q", "-p", "rocketmq-producer-cli"]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    ensure!(cargo.status()?.success(), "the command does not build");
-    // Beside the folder of this program.
-    let here = std::env::current_exe()?;
-    let folder = here.parent().and_then(|deps| deps.parent());
-    let folder = folder.context("a target folder")?;
-    Ok(folder.join(format!("rocketmq-producer{}", std::env::consts::EXE_SUFFIX)))
 }
 
 fn unused_port() -> Result<u16> {

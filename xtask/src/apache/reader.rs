@@ -24,6 +24,8 @@ struct AskedAnswer {
     code: i32,
     remark: Option<String>,
     body: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
 }
 
 /// Runs `java/Reader.java` on the jars of one version; each call is one Java process of about a second, unless
@@ -154,6 +156,33 @@ impl Reader {
         fields: &[(&str, &str)],
         body: &str,
     ) -> Result<String> {
+        let answer = self.answer(address, code, fields, body)?;
+        Ok(answer.body.unwrap_or_default())
+    }
+
+    /// Likewise, for what the field `name` of the answer says.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask), and when the answer has no such field.
+    pub fn ask_field(
+        &self,
+        address: &str,
+        code: i32,
+        fields: &[(&str, &str)],
+        name: &str,
+    ) -> Result<String> {
+        let mut answer = self.answer(address, code, fields, "")?;
+        let value = answer.fields.remove(name);
+        value.with_context(|| format!("{address} answers without {name}"))
+    }
+
+    fn answer(
+        &self,
+        address: &str,
+        code: i32,
+        fields: &[(&str, &str)],
+        body: &str,
+    ) -> Result<AskedAnswer> {
         let fields = serde_json::to_string(&fields.iter().copied().collect::<BTreeMap<_, _>>())?;
         let code = code.to_string();
         let mut answers: Vec<AskedAnswer> = self.run(&[
@@ -175,7 +204,7 @@ impl Reader {
                 answer.remark.unwrap_or_default()
             );
         }
-        Ok(answer.body.unwrap_or_default())
+        Ok(answer)
     }
 
     /// Every message of the topic on every broker, in the order of broker, queue and offset.
