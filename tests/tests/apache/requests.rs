@@ -1,9 +1,13 @@
 //! Requests get their replies from Apache's own consumer, through real brokers; and producers share a client.
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rocketmq_producer::{ClientContext, Message, RequestError};
+use rocketmq_producer_tests::command;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::clusters::{Apache, end, promise};
@@ -45,6 +49,59 @@ async fn requests_get_the_replies_of_apaches_consumer(apache: &'static Apache) -
     let reply = reply.await?;
     assert!(reply.body() == format!("re: {long}").as_bytes());
     end(&producer).await?;
+    the_command_prints_replies_and_has_them_in_the_ledger(apache, topic)
+}
+
+/// In the same test, since the consumer that replies takes long to begin.
+fn the_command_prints_replies_and_has_them_in_the_ledger(
+    apache: &Apache,
+    topic: &str,
+) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let ledger = folder.path().join("ledger");
+    let mut asking = Command::new(command::path()?)
+        .args([
+            "send",
+            "--topic",
+            topic,
+            "--namesrv",
+            &apache.name_servers(),
+        ])
+        .args(["--format", "jsonl", "--request=60s", "--ledger"])
+        .arg(&ledger)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = asking.stdin.take().context("a pipe")?;
+    for id in 0..5 {
+        writeln!(input, r#"{{"id":{id},"body":"from the command {id}"}}"#)?;
+    }
+    drop(input);
+    let output = asking.wait_with_output()?;
+    ensure!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout)?;
+    let printed = text.lines().filter(|line| line.starts_with('{'));
+    let printed: Vec<Value> = printed
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    let ledger = std::fs::read_to_string(&ledger)?;
+    let ledger: Vec<Value> = ledger
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    assert_eq!((printed.len(), ledger.len()), (5, 5), "{text}");
+    for id in 0..5 {
+        let reply = format!("re: from the command {id}");
+        let of = |lines: &[Value]| lines.iter().find(|line| line["id"] == id).cloned();
+        assert_eq!(of(&printed).context("printed")?["reply"], reply);
+        let line = of(&ledger).context("in the ledger")?;
+        assert_eq!(
+            (&line["outcome"], &line["answer"]["reply"]),
+            (&"acked".into(), &reply.into())
+        );
+    }
     Ok(())
 }
 
