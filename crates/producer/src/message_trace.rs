@@ -18,7 +18,7 @@ use self::letter::Letter;
 use crate::attempt::Attempt;
 use crate::config::ProducerConfig;
 use crate::config::routing::remoting::message::trace::{
-    DEFAULT_TRACE_REGION, EndTransactionTrace, PublishTrace, TracedKind, TracedMessage,
+    DEFAULT_TRACE_REGION, EndTransactionTrace, PublishTrace, RecallTrace, TracedKind, TracedMessage,
 };
 use crate::config::routing::remoting::message::{
     OffsetMessageId, SystemClock, WallClock, property,
@@ -200,6 +200,21 @@ impl Tracer {
         let mut text = String::with_capacity(256);
         record.write(&mut text);
         self.take(text, end.message_id(), end.keys());
+    }
+
+    /// Notes what a broker said that was to take a message back.
+    pub(crate) fn recalled(&self, region: &str, topic: &str, message_id: &str, is_success: bool) {
+        let record = RecallTrace {
+            timestamp: i64::try_from(SystemClock.epoch_millis()).unwrap_or(i64::MAX),
+            region,
+            group: &self.group,
+            topic: self.without_namespace(topic),
+            message_id,
+            is_success,
+        };
+        let mut text = String::with_capacity(128);
+        record.write(&mut text);
+        self.take(text, message_id, None);
     }
 
     /// Java: `NamespaceUtil.withoutNamespace`.

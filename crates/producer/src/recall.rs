@@ -150,6 +150,14 @@ impl Core {
         let answer = connection.request(&header, &Bytes::new(), deadline).await;
         let answer = answer.map_err(|error| RecallError::Failed(SendFailure::Request(error)))?;
         let code = answer.code();
+        if let Some(tracer) = &self.tracer {
+            // Whatever was answered; a header that cannot be read is dealt with below. Java: `DefaultRecallMessageTraceHook`.
+            let header = RecallMessageResponseHeader::read(answer.frame());
+            if let Some(region) = header.ok().and_then(|header| header.region) {
+                let is_success = code == ResponseCode::SUCCESS;
+                tracer.recalled(&region, topic, handle.message_id(), is_success);
+            }
+        }
         if code == ResponseCode::SUCCESS {
             let header = RecallMessageResponseHeader::read(answer.frame())
                 .map_err(|error| RecallError::Failed(SendFailure::Answer(error)))?;

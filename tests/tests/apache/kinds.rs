@@ -10,6 +10,7 @@ use rocketmq_producer::{Message, RecallError, SendFailure, Via};
 use xtask::apache::{ReadMessage, Version, ask};
 
 use crate::clusters::{Apache, end, promise};
+use crate::traces::records_about;
 
 const UPDATE_BROKER_CONFIG: i32 = 25;
 const MAX_OFFSET: i32 = 30;
@@ -132,14 +133,18 @@ async fn a_timer_message_is_taken_back_once_the_broker_allows_it(
 ) -> Result<()> {
     let topic = "recalls";
     apache.topic(topic, 2)?;
+    // All of this must be done before the message's time comes.
+    let java = apache.reader.clone().in_one_process()?;
     let set = |on: bool| {
         apache.broker_addresses().iter().try_for_each(|address| {
             let line = format!("recallMessageEnable={on}\n");
-            let set = apache.reader.ask(address, UPDATE_BROKER_CONFIG, &[], &line);
+            let set = java.ask(address, UPDATE_BROKER_CONFIG, &[], &line);
             set.map(drop)
         })
     };
-    let producer = apache.producer("recalls").await?;
+    let producer = apache
+        .producer_with("recalls", |settings| settings.trace_message(true))
+        .await?;
     let mut handles = Vec::new();
     for body in ["recalled", "kept"] {
         let delay = Duration::from_secs(if body == "kept" { 30 } else { 25 });
@@ -158,6 +163,22 @@ async fn a_timer_message_is_taken_back_once_the_broker_allows_it(
     assert_eq!(&producer.recall(topic, handle).await?, id);
     set(false)?;
     end(&producer).await?;
+    // The message, the refusal and the recall.
+    let mut traces = records_about(&java, &apache.name_servers(), id, 3)?;
+    traces.sort_by_key(|record| record[1].parse::<i64>().unwrap_or_default());
+    assert_eq!((&*traces[0][0], traces[0].len()), ("Pub", 14));
+    for (record, is_success) in traces[1..].iter().zip(["false", "true"]) {
+        let expected = [
+            "Recall",
+            &record[1],
+            "DefaultRegion",
+            "recalls",
+            topic,
+            id,
+            is_success,
+        ];
+        assert_eq!(*record, expected, "{traces:?}");
+    }
     let read = apache.read(topic, 1)?;
     let bodies: Vec<_> = read.iter().map(|it| &*it.body).collect();
     assert_eq!(

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rocketmq_producer::Message;
-use xtask::apache::{FindBy, JavaSend, ReadMessage, Version};
+use tokio::time::Instant;
+use xtask::apache::{FindBy, JavaSend, ReadMessage, Reader, Version};
 
 use crate::clusters::{Apache, end, promise};
 
@@ -69,6 +70,32 @@ async fn traces_are_those_of_apaches_own_producer(apache: &'static Apache) -> Re
         );
     }
     Ok(())
+}
+
+/// All records that name a message, once there are so many.
+pub(crate) fn records_about(
+    java: &Reader,
+    name_servers: &str,
+    id: &str,
+    count: usize,
+) -> Result<Vec<Vec<String>>> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let by = FindBy::Key(id);
+        let wait = Duration::from_secs(30);
+        let found = java.find(name_servers, TRACES, &by, wait)?;
+        let mut records: Vec<_> = found.iter().flat_map(records_of).collect();
+        records.retain(|record| record.iter().any(|field| field == id));
+        if records.len() == count {
+            return Ok(records);
+        }
+        // A broker enters a message into its index a little after it has acknowledged it.
+        ensure!(
+            Instant::now() < deadline,
+            "{} of {count} traces of {id}: {found:?}",
+            records.len()
+        );
+    }
 }
 
 /// The record of a message, found as RocketMQ's tools find it: by the message's id as a key of its trace.

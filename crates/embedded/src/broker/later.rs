@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rocketmq_producer_remoting::message::property::{
-    DELAY, TIMER_DELAY_MS, TIMER_DELAY_SEC, TIMER_DELIVER_MS,
+    DELAY, MSG_REGION, TIMER_DELAY_MS, TIMER_DELAY_SEC, TIMER_DELIVER_MS,
 };
 use rocketmq_producer_remoting::message::{Properties, RecallHandle};
 use rocketmq_producer_remoting::protocol::Permission;
@@ -16,6 +16,7 @@ use rocketmq_producer_remoting::{RemotingCommand, ResponseCode};
 use tokio::time::Instant;
 
 use super::store::{Full, Places, Record, TopicConfig};
+use super::stored_properties::REGION;
 use super::{Broker, Role};
 use crate::server::remark;
 
@@ -240,8 +241,12 @@ impl Broker {
         self.later.next()
     }
 
-    /// Java: `RecallMessageProcessor`.
+    /// Java: `RecallMessageProcessor`, which names the region in every answer.
     pub(super) fn recall(&self, request: &RemotingCommand) -> RemotingCommand {
+        self.take_back(request).with_field(MSG_REGION, REGION)
+    }
+
+    fn take_back(&self, request: &RemotingCommand) -> RemotingCommand {
         if !self.settings.recall_enabled {
             return remark(
                 ResponseCode::NO_PERMISSION,

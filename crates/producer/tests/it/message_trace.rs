@@ -123,6 +123,46 @@ async fn a_stored_message_leaves_a_record_with_its_receipt_and_a_shutdown_sends_
 }
 
 #[tokio::test]
+async fn what_a_broker_says_to_a_recall_leaves_a_record_found_by_the_messages_id() {
+    for is_allowed in [true, false] {
+        let builder = EmbeddedCluster::builder()
+            .topic(TOPIC, 1)
+            .recall(is_allowed);
+        let cluster = builder.start().await.unwrap();
+        cluster.create_topic(TRACES, 1, Permission(6));
+        let producer = traced(&cluster).await;
+        let later = message().with_delay(millis(3_600_000)).unwrap();
+        let receipt = producer.send(later).await.unwrap();
+        let handle = receipt.recall_handle().expect("a handle").to_string();
+        let recalled = producer.recall(TOPIC, &handle).await;
+        assert_eq!(recalled.is_ok(), is_allowed);
+        // Without an answer of a broker there is no record.
+        producer.recall("other", &handle).await.unwrap_err();
+        producer.shutdown(millis(5000)).await;
+        let records = records(&cluster);
+        let kinds: Vec<_> = records.iter().map(|record| &*record[0]).collect();
+        assert_eq!(kinds, ["Pub", "Recall"]);
+        let id = receipt.message_id().as_str();
+        let is_success = is_allowed.to_string();
+        let record = &records[1];
+        let expected = [
+            "Recall",
+            &record[1],
+            "DefaultRegion",
+            GROUP,
+            TOPIC,
+            id,
+            &is_success,
+        ];
+        assert_eq!(*record, expected);
+        let now: i64 = record[1].parse().unwrap();
+        assert!((receipt.born_timestamp()..receipt.born_timestamp() + 60_000).contains(&now));
+        assert_eq!(counts(&producer), (2, 0));
+        assert!(cluster.messages(TRACES)[0].keys().any(|key| key == id));
+    }
+}
+
+#[tokio::test]
 async fn messages_that_gather_by_themselves_are_traced_each() {
     let cluster = with_traces(1).await;
     let producer = producer_with(&cluster, |it| it.trace_message(true).auto_batch(true)).await;

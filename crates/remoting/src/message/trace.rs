@@ -102,6 +102,36 @@ pub struct EndTransactionTrace<'a> {
     pub is_from_check: bool,
 }
 
+/// The record of a try to take a timer message back. Java: type `Recall`, 7 fields.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a record of the protocol")]
+pub struct RecallTrace<'a> {
+    /// When the answer came, in milliseconds since 1970.
+    pub timestamp: i64,
+    /// Region of the broker.
+    pub region: &'a str,
+    /// The producer group.
+    pub group: &'a str,
+    /// The topic.
+    pub topic: &'a str,
+    /// The id that the message's producer gave.
+    pub message_id: &'a str,
+    /// Whether the broker took it back.
+    pub is_success: bool,
+}
+
+impl RecallTrace<'_> {
+    /// Appends the record.
+    pub fn write(&self, out: &mut String) {
+        field(out, "Recall");
+        number(out, self.timestamp);
+        for text in [self.region, self.group, self.topic, self.message_id] {
+            field(out, text);
+        }
+        end(out, self.is_success);
+    }
+}
+
 impl PublishTrace<'_> {
     /// Appends the record.
     pub fn write(&self, out: &mut String) {
@@ -244,6 +274,24 @@ mod tests {
         let mut text = String::new();
         end.write(&mut text);
         assert_eq!(text, java("end-transaction-commit"));
+        let recall = RecallTrace {
+            timestamp: MESSAGE.timestamp,
+            region: MESSAGE.region,
+            group: MESSAGE.group,
+            topic: MESSAGE.topic,
+            message_id: MESSAGE.message_id,
+            is_success: true,
+        };
+        let mut text = String::new();
+        recall.write(&mut text);
+        assert_eq!(text, java("recall"));
+        let mut text = String::new();
+        let refused = RecallTrace {
+            is_success: false,
+            ..recall
+        };
+        refused.write(&mut text);
+        assert_eq!(text, java("recall").replace("true", "false"));
         let mut two = published(PUBLISH);
         PUBLISH.write(&mut two);
         assert_eq!(two, java("decode-two-records"));

@@ -9,6 +9,7 @@ use crate::code::RequestCode;
 use crate::command::RemotingCommand;
 use crate::frame::{Frame, FrameError};
 use crate::header::{FieldSink, RequestHeader};
+use crate::message::property::MSG_REGION;
 
 /// Header of `RECALL_MESSAGE`, for brokers of 5.3 and later. Java: `RecallMessageRequestHeader`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ impl RequestHeader for RecallMessageRequestHeader<'_> {
 pub struct RecallMessageResponseHeader {
     /// The client's id of the message that was taken back.
     pub msg_id: Option<String>,
+    /// Region of the broker, which one of 5.5 names in every answer, for message traces.
+    pub region: Option<String>,
 }
 
 impl RecallMessageResponseHeader {
@@ -72,6 +75,7 @@ impl RecallMessageResponseHeader {
         let answer = RemotingCommand::decode(frame.clone())?;
         Ok(Self {
             msg_id: answer.field("msgId").map(str::to_owned),
+            region: answer.field(MSG_REGION).map(str::to_owned),
         })
     }
 }
