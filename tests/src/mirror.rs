@@ -21,6 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const PREFIX: usize = 8;
 /// Where the number is in a binary frame, request or answer.
 const OPAQUE: usize = PREFIX + 5;
+/// The numbers that a binary header begins with.
+const FIXED: usize = 13;
+/// Where the digit of the queue is in the frame of a receipt: after numbers, empty remark, length of all fields, and the
+/// name and length of the first one.
+const QUEUE: usize = PREFIX + FIXED + 4 + 4 + (2 + "queueId".len()) + 4;
 
 /// A cluster that answers every request at once. Clones are the same cluster: each address is a name server and a broker, and every topic is on all
 /// brokers.
@@ -126,7 +131,7 @@ impl Stream {
     fn serve(&mut self) -> io::Result<()> {
         while let Some(length) = whole(&self.input) {
             match send(&self.input) {
-                Some((opaque, is_oneway)) => {
+                Some((opaque, is_oneway, queue)) => {
                     if is_oneway {
                         // Nobody waits for an answer.
                     } else if self.mirror.silent.load(Relaxed) {
@@ -135,6 +140,7 @@ impl Stream {
                         let at = self.output.len() + OPAQUE;
                         self.output.extend_from_slice(&self.receipt);
                         self.output[at..at + 4].copy_from_slice(&opaque);
+                        self.output[at - OPAQUE + QUEUE] = queue;
                     }
                     self.input.advance(length);
                 }
@@ -172,13 +178,35 @@ fn whole(input: &[u8]) -> Option<usize> {
     (input.len() >= length).then_some(length)
 }
 
-/// The number of the send at the start, and whether it is one-way; nothing if it is no send with a binary header.
-fn send(frame: &[u8]) -> Option<([u8; 4], bool)> {
+/// The number of the send at the start, whether it is one-way, and the digit of its queue; nothing if it is no send with a
+/// binary header.
+fn send(frame: &[u8]) -> Option<([u8; 4], bool, u8)> {
     let head = frame.get(..OPAQUE + 8)?;
     let code = i32::from(i16::from_be_bytes(*head[PREFIX..].first_chunk()?));
     let is_send = head[4] == HeaderEncoding::Binary.type_byte()
         && (code == RequestCode::SEND_MESSAGE_V2.0 || code == RequestCode::SEND_BATCH_MESSAGE.0);
-    is_send.then_some((*head[OPAQUE..].first_chunk()?, head[OPAQUE + 7] & 2 != 0))
+    if !is_send {
+        return None;
+    }
+    let opaque = *head[OPAQUE..].first_chunk()?;
+    Some((opaque, head[OPAQUE + 7] & 2 != 0, queue(frame)?))
+}
+
+/// The digit of a send's queue, its field `e`. A client that is told of another queue takes the topic for a static one,
+/// which costs it more than usual.
+fn queue(frame: &[u8]) -> Option<u8> {
+    // After the numbers, an empty remark and the length of all fields.
+    let mut fields = frame.get(PREFIX + FIXED + 4 + 4..)?;
+    loop {
+        let (length, rest) = fields.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        if name == b"e" {
+            return value.last().copied();
+        }
+        fields = rest;
+    }
 }
 
 impl AsyncWrite for Stream {
@@ -230,5 +258,40 @@ impl AsyncRead for Stream {
         into.put_slice(&self.output[..length]);
         self.output.advance(length);
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocketmq_producer::remoting::command::{RequestMode, encode_request};
+    use rocketmq_producer::remoting::protocol::{
+        SendMessageRequestHeader, SendMessageResponseHeader,
+    };
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_receipt_names_the_queue_that_was_asked_for() {
+        let mut stream = Mirror::new(1, 4).stream();
+        for queue in [0, 2] {
+            let header = SendMessageRequestHeader::new("g", "t", queue, 1);
+            let (mut request, mut answer) = (BytesMut::new(), BytesMut::with_capacity(1024));
+            encode_request(
+                &header,
+                7,
+                RequestMode::TwoWay,
+                HeaderEncoding::Binary,
+                0,
+                &mut request,
+            )
+            .unwrap();
+            stream.write_all(&request).await.unwrap();
+            stream.read_buf(&mut answer).await.unwrap();
+            let frame = decode_frame(&mut answer, MAX_FRAME_LENGTH).unwrap();
+            let frame = frame.unwrap();
+            let receipt = SendMessageResponseHeader::read(&frame).unwrap();
+            assert_eq!(receipt.queue_id, queue);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What serves a broker's connections: the broker itself, or the null mode, which answers every
-//! send at once with the same receipt and stores nothing.
+//! send at once with the same receipt, save for number and queue, and stores nothing.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rocketmq_producer_remoting::command::peek;
@@ -14,6 +14,12 @@ use crate::server::{Desk, Flow, Peer, Service};
 
 /// Length prefix and header mark.
 const PREFIX: usize = 8;
+
+/// What a binary header begins with: code, language, version, opaque, flag.
+const FIXED: usize = 13;
+
+/// The digit of the queue that a receipt names if that of the send is not known by a look.
+const FIRST_QUEUE: u8 = b'0';
 
 pub(crate) struct BrokerService {
     pub(crate) desk: Desk<Broker>,
@@ -52,7 +58,7 @@ impl Service for BrokerService {
                 Scan::Incomplete => break Ok(Flow::Continue),
                 Scan::Send(send) => {
                     if !send.is_oneway {
-                        receipts.write(send.encoding, send.opaque, out);
+                        receipts.write(send.encoding, send.opaque, send.queue, out);
                     }
                     input.advance(send.length);
                     sends += 1;
@@ -99,7 +105,7 @@ impl BrokerService {
             return self.desk.serve_frame(peer, frame, out);
         }
         if !head.is_oneway() {
-            receipts.write(frame.encoding, head.opaque, out);
+            receipts.write(frame.encoding, head.opaque, FIRST_QUEUE, out);
         }
         Ok(Flow::Continue)
     }
@@ -122,6 +128,9 @@ struct Send {
     encoding: HeaderEncoding,
     opaque: i32,
     is_oneway: bool,
+    /// The digit of the queue that was asked for: one that names another queue makes a client take the topic for a
+    /// static one, which costs it more than usual. Queues from 10 on are not worth the look.
+    queue: u8,
 }
 
 fn scan(input: &[u8]) -> Scan {
@@ -151,6 +160,11 @@ fn scan(input: &[u8]) -> Scan {
             encoding,
             opaque,
             is_oneway: flag & 2 != 0,
+            queue: match encoding {
+                HeaderEncoding::Binary => binary_queue(header),
+                HeaderEncoding::Json => json_queue(header),
+            }
+            .unwrap_or(FIRST_QUEUE),
         }),
         _ => Scan::Other,
     }
@@ -158,7 +172,7 @@ fn scan(input: &[u8]) -> Scan {
 
 /// Opaque and flag of a send.
 fn binary_numbers(header: &[u8]) -> Option<(i32, i32)> {
-    let mut fixed = header.get(..13)?;
+    let mut fixed = header.get(..FIXED)?;
     let code = RequestCode(i32::from(fixed.get_i16()));
     fixed.advance(3);
     let is_send = matches!(
@@ -166,6 +180,40 @@ fn binary_numbers(header: &[u8]) -> Option<(i32, i32)> {
         RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE
     );
     is_send.then(|| (fixed.get_i32(), fixed.get_i32()))
+}
+
+/// The digit of a send's queue, which is its field `e` (Java: `SendMessageRequestHeaderV2`).
+fn binary_queue(header: &[u8]) -> Option<u8> {
+    let (length, rest) = header.get(FIXED..)?.split_first_chunk()?;
+    let (_remark, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    let (_length, mut fields) = rest.split_first_chunk::<4>()?;
+    loop {
+        let (length, rest) = fields.split_first_chunk()?;
+        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        if name == b"e" {
+            return digit(value);
+        }
+        fields = rest;
+    }
+}
+
+fn json_queue(header: &[u8]) -> Option<u8> {
+    let mark = b"\"e\":\"";
+    let at = header
+        .windows(mark.len())
+        .position(|window| window == mark)?;
+    let value = header.get(at + mark.len()..)?;
+    let end = value.iter().position(|byte| *byte == b'"')?;
+    digit(value.get(..end)?)
+}
+
+fn digit(value: &[u8]) -> Option<u8> {
+    match value {
+        [digit] if digit.is_ascii_digit() => Some(*digit),
+        _ => None,
+    }
 }
 
 /// Opaque and flag of a send whose header has the order of members that Java and this project's
@@ -194,10 +242,13 @@ fn last_number<'a>(text: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], i32)> {
     Some((before, number))
 }
 
-/// Receipts with a gap for the number.
+/// Receipts with gaps for the number and the queue.
 struct Receipts {
     binary: Bytes,
+    /// Where the digit of the queue is.
+    binary_queue: usize,
     json_before: Bytes,
+    json_queue: usize,
     json_after: Bytes,
 }
 
@@ -222,27 +273,29 @@ impl Receipts {
         };
         let mut json = encode(HeaderEncoding::Json);
         json.advance(PREFIX.min(json.len()));
-        let mark = b"\"opaque\":";
-        let gap = json
-            .windows(mark.len())
-            .rposition(|window| window == mark)
-            .map_or(0, |at| at + mark.len());
+        let gap = end_of(&json, b"\"opaque\":");
+        let binary = encode(HeaderEncoding::Binary);
         Self {
-            binary: encode(HeaderEncoding::Binary),
+            // The name, and the length of the value.
+            binary_queue: end_of(&binary, b"queueId") + 4,
+            json_queue: end_of(&json, b"\"queueId\":\""),
+            binary,
             json_before: json.slice(..gap),
             // Without the 0 that stands there.
             json_after: json.slice((gap + 1).min(json.len())..),
         }
     }
 
-    fn write(&self, encoding: HeaderEncoding, opaque: i32, out: &mut BytesMut) {
-        match encoding {
+    fn write(&self, encoding: HeaderEncoding, opaque: i32, queue: u8, out: &mut BytesMut) {
+        let begin = out.len();
+        let queue_at = match encoding {
             HeaderEncoding::Binary => {
-                let gap = out.len() + Self::BINARY_GAP;
+                let gap = begin + Self::BINARY_GAP;
                 out.extend_from_slice(&self.binary);
                 if let Some(place) = out.get_mut(gap..).and_then(<[u8]>::first_chunk_mut) {
                     *place = opaque.to_be_bytes();
                 }
+                begin + self.binary_queue
             }
             HeaderEncoding::Json => {
                 let mut digits = itoa::Buffer::new();
@@ -255,9 +308,19 @@ impl Receipts {
                 out.extend_from_slice(&self.json_before);
                 out.extend_from_slice(digits.as_bytes());
                 out.extend_from_slice(&self.json_after);
+                begin + PREFIX + self.json_queue
             }
+        };
+        if let Some(place) = out.get_mut(queue_at) {
+            *place = queue;
         }
     }
+}
+
+/// Where the last `mark` ends.
+fn end_of(text: &[u8], mark: &[u8]) -> usize {
+    let begin = text.windows(mark.len()).rposition(|window| window == mark);
+    begin.map_or(0, |at| at + mark.len())
 }
 
 #[cfg(test)]
@@ -288,6 +351,7 @@ mod tests {
                     encoding,
                     opaque: -4711,
                     is_oneway,
+                    queue: b'3',
                 };
                 assert_eq!(scan(&frame), Scan::Send(expected));
                 for cut in 0..frame.len() {
@@ -304,17 +368,17 @@ mod tests {
     }
 
     #[test]
-    fn receipts_carry_the_number_and_can_be_read() {
+    fn receipts_carry_number_and_queue_and_can_be_read() {
         let receipts = Receipts::new();
         for encoding in [HeaderEncoding::Json, HeaderEncoding::Binary] {
             for opaque in [0, 7, -1, i32::MAX] {
                 let mut out = BytesMut::from(&b"before"[..]);
-                receipts.write(encoding, opaque, &mut out);
+                receipts.write(encoding, opaque, b'7', &mut out);
                 let mut out = out.split_off(6);
                 let frame = decode_frame(&mut out, MAX_FRAME_LENGTH).unwrap().unwrap();
                 assert!(out.is_empty());
                 let receipt = SendMessageResponseHeader::read(&frame).unwrap();
-                assert_eq!(receipt.queue_offset, 0);
+                assert_eq!((receipt.queue_id, receipt.queue_offset), (7, 0));
                 let command = RemotingCommand::decode(frame).unwrap();
                 assert_eq!((command.opaque, command.flag), (opaque, 1));
             }

@@ -267,16 +267,36 @@ mod tests {
     }
 
     #[test]
-    fn another_combination_never_fails() {
-        let kept = |lock: &str, count| Kept {
-            combination: Combination {
-                toolchain: "rustc".into(),
-                lock_file: lock.into(),
-                cpu: "cpu".into(),
-            },
+    fn a_rise_fails_with_the_same_toolchain_lock_file_and_cpu_only() {
+        let same = || Combination {
+            toolchain: "rustc".into(),
+            lock_file: "lock".into(),
+            cpu: "cpu".into(),
+        };
+        let counted = |combination, count| Kept {
+            combination,
             instructions: counts(&[("a", count)]),
         };
-        assert!(judge(&kept("1", 200.0), &kept("1", 100.0)).is_err());
-        assert!(judge(&kept("2", 200.0), &kept("1", 100.0)).is_ok());
+        let kept = counted(same(), 100.0);
+        assert!(judge(&counted(same(), 105.0), &kept).is_ok());
+        assert!(judge(&counted(same(), 105.1), &kept).is_err());
+        let another = || "another".to_owned();
+        let others = [
+            Combination {
+                toolchain: another(),
+                ..same()
+            },
+            Combination {
+                lock_file: another(),
+                ..same()
+            },
+            Combination {
+                cpu: another(),
+                ..same()
+            },
+        ];
+        for other in others {
+            assert!(judge(&counted(other, 200.0), &kept).is_ok());
+        }
     }
 }

@@ -161,13 +161,12 @@ impl Load {
 
     async fn send(&self, messages: u64) -> Sent {
         match self.mode {
-            Mode::Batch => self.send_batch(messages).await,
-            Mode::Oneway => Sent::one(
-                self.producer
-                    .send_oneway(self.message.clone())
-                    .await
-                    .map(drop),
-            ),
+            // Boxed, or each of a thousand workers would have room for whichever call is the largest.
+            Mode::Batch => Box::pin(self.send_batch(messages)).await,
+            Mode::Oneway => {
+                let sent = Box::pin(self.producer.send_oneway(self.message.clone())).await;
+                Sent::one(sent.map(drop))
+            }
             Mode::Async | Mode::Sync => {
                 Sent::one(self.producer.send(self.message.clone()).await.map(drop))
             }
@@ -378,6 +377,28 @@ mod tests {
             messages.push(batch);
         }
         assert_eq!(messages, [32, 32, 6]);
+    }
+
+    /// There are as many workers as sends under way, and they count as memory of the client.
+    #[tokio::test]
+    async fn a_worker_needs_little_more_room_than_a_send() {
+        let producer = Producer::builder("bench").name_servers("127.0.0.1:1");
+        let load = Load {
+            producer: producer.build().unwrap(),
+            message: Message::new("bench", "body").unwrap(),
+            mode: Mode::Sync,
+            concurrency: 1,
+            batch: 1,
+            rate: None,
+        };
+        let send = size_of_val(&load.producer.send(load.message.clone()));
+        let turns = Arc::new(Turns::new(1, 1, None, Instant::now()));
+        let recorder = Recorder::new(&Arc::new(Mutex::new(Outcome::new().unwrap())));
+        let worker = size_of_val(&one_after_another(load, turns, recorder));
+        assert!(
+            worker < send + 512,
+            "{worker} bytes, of which a send {send}"
+        );
     }
 
     #[tokio::test]
