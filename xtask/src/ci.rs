@@ -98,11 +98,13 @@ fn docs() -> Result<()> {
     sh(cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Without an address in the environment every example starts its own embedded cluster.
+/// Without an address in the environment every example starts its own embedded cluster. One that would serve until it is
+/// interrupted ends by itself when told `once`; the others take no argument.
 fn examples() -> Result<()> {
     for package in Metadata::load()?.members() {
-        for example in package.examples() {
+        for (example, features) in package.examples() {
             let mut command = cargo(["run", "--quiet", "-p", &package.name, "--example", example]);
+            command.args(["--features", &features.join(","), "--", "once"]);
             sh(command.env_remove("NAMESRV_ADDR"))?;
         }
     }

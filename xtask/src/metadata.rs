@@ -43,6 +43,8 @@ pub(crate) struct Dependency {
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) kind: Vec<String>,
+    #[serde(default, rename = "required-features")]
+    required_features: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -110,11 +112,11 @@ impl Package {
         self.publish.as_ref().is_none_or(|to| !to.is_empty())
     }
 
-    /// Names of the examples.
-    pub(crate) fn examples(&self) -> impl Iterator<Item = &str> {
+    /// Names of the examples, each with the features that it needs beyond the default ones.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = (&str, &[String])> {
         self.targets
             .iter()
             .filter(|target| target.kind.iter().any(|kind| kind == "example"))
-            .map(|target| target.name.as_str())
+            .map(|target| (target.name.as_str(), target.required_features.as_slice()))
     }
 }
