@@ -89,13 +89,13 @@ async fn examine(patient: &Patient, report: &mut Report) {
         return;
     };
     let known = topic::look_up(patient, &servers).await;
-    let brokers = brokers::call(patient, &first.cluster, known.route()).await;
+    let brokers = brokers::call(patient, first.cluster.as_ref(), known.route()).await;
     brokers::credentials(patient, &brokers, report);
     topic::route(patient, &servers, &known, report).await;
     topic::permissions(&known, report);
     brokers::reachability(patient, &brokers, report).await;
     brokers::send(patient, &brokers, known.route(), report).await;
-    topic::balance(&first.cluster, &known, report);
+    topic::balance(first.cluster.as_ref(), &known, report);
     brokers::clock(patient, &brokers, report).await;
     brokers::version(&servers, &brokers, report);
 }

@@ -265,7 +265,11 @@ async fn probe(ground: Arc<Ground>) -> Result<Cell> {
     let producer = known(&ground, topic).await?;
     let admin = producer.admin().with_timeout(PATIENT);
     for broker in ground.brokers() {
-        let probe = offered!(admin.probe_send(topic, broker.address()).await);
+        let probe = offered!(
+            admin
+                .probe_send(topic, broker.name(), broker.address())
+                .await
+        );
         ensure!(probe == SendProbe::WouldTake, "{probe:?}");
     }
     end(&producer).await?;

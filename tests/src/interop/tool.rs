@@ -201,23 +201,10 @@ async fn doctor(ground: &Arc<Ground>, topic: &str) -> Result<(Option<i32>, Value
     Ok((ended.status, ended.json()?))
 }
 
-/// The first step that it cannot do ends the walk.
-fn behind_a_proxy(ground: &Ground, report: &Value) -> Result<Option<Cell>> {
-    if ground.column() != Column::Proxy {
-        return Ok(None);
-    }
-    ensure!(report["cause"] == "not_a_name_server", "{report:#}");
-    let text = "the proxy does not tell its brokers: exit status 6, it is no name server";
-    Ok(Some(Cell::NotOffered(text.to_owned())))
-}
-
 async fn sound(ground: Arc<Ground>) -> Result<Cell> {
     let topic = "tool-sound";
     ground.topic(topic, QUEUES).await?;
     let (status, report) = doctor(&ground, topic).await?;
-    if let Some(cell) = behind_a_proxy(&ground, &report)? {
-        return Ok(cell);
-    }
     ensure!(status == Some(0), "{report:#}");
     let stored = ground.read(topic, 0).await?;
     ensure!(stored.is_empty(), "{stored:?}");
@@ -226,9 +213,6 @@ async fn sound(ground: Arc<Ground>) -> Result<Cell> {
 
 async fn unknown(ground: Arc<Ground>) -> Result<Cell> {
     let (status, report) = doctor(&ground, "tool-nosuch").await?;
-    if let Some(cell) = behind_a_proxy(&ground, &report)? {
-        return Ok(cell);
-    }
     ensure!(status == Some(8), "{report:#}");
     let cause = report["cause"].as_str().context("a cause")?;
     // Automatic creation is on at these clusters.

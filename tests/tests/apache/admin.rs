@@ -7,7 +7,7 @@ use rocketmq_producer::remoting::protocol::{Boundary, Permission, TopicConfig};
 use rocketmq_producer::{
     Admin, FoundMessages, KeyQuery, Message, MessageQueue, SendProbe, TopicTarget,
 };
-use xtask::apache::Version;
+use xtask::apache::{Node, Version};
 
 use crate::clusters::{Apache, end, promise};
 
@@ -104,7 +104,7 @@ async fn a_topic_made_here_holds_what_is_found_here_and_by_java(
     assert_eq!(admin.view_message(topic, nowhere).await?, None);
 
     for broker in brokers {
-        judge_broker(&admin, topic, broker.address(), has_attributes).await?;
+        judge_broker(&admin, topic, broker, has_attributes).await?;
     }
     let seen = admin.producer_connections(topic).await?;
     assert_eq!(seen.len(), brokers.len(), "{seen:?}");
@@ -119,14 +119,15 @@ async fn a_topic_made_here_holds_what_is_found_here_and_by_java(
 async fn judge_broker(
     admin: &Admin,
     topic: &str,
-    address: &str,
+    broker: &Node,
     has_attributes: bool,
 ) -> Result<()> {
+    let (name, address) = (broker.name(), broker.address());
     assert_eq!(
-        admin.probe_send(topic, address).await?,
+        admin.probe_send(topic, name, address).await?,
         SendProbe::WouldTake
     );
-    let error = admin.probe_send("admin_nosuch", address).await;
+    let error = admin.probe_send("admin_nosuch", name, address).await;
     let error = error.err().context("no such topic")?;
     ensure!(error.is_topic_not_found(), "{error}");
     let config = admin.topic_config(topic, address).await;

@@ -51,7 +51,7 @@ impl Called {
 /// Calls the masters of the topic's brokers, or of all if it has no route.
 pub(super) async fn call(
     patient: &Patient,
-    cluster: &ClusterInfo,
+    cluster: Option<&ClusterInfo>,
     route: Option<&TopicRouteData>,
 ) -> Vec<Called> {
     let brokers: BTreeMap<String, BrokerData> = match route {
@@ -65,7 +65,7 @@ pub(super) async fn call(
             brokers.extend(known.map(|data| (data.broker_name.clone(), data.clone())));
             brokers
         }
-        None => cluster.broker_addr_table.clone(),
+        None => cluster.map_or_else(BTreeMap::new, |cluster| cluster.broker_addr_table.clone()),
     };
     let mut called = Vec::new();
     for (name, data) in brokers.into_iter().take(MAX_BROKERS) {
@@ -202,7 +202,9 @@ pub(super) async fn send(
 /// Finds out without storing anything.
 async fn probe(patient: &Patient, broker: &Called, report: &mut Report) {
     let name = &broker.name;
-    let probe = patient.admin.probe_send(&patient.topic, broker.address());
+    let probe = patient
+        .admin
+        .probe_send(&patient.topic, name, broker.address());
     match probe.await {
         Ok(SendProbe::WouldTake) => report.right(
             Step::Send,
@@ -322,9 +324,10 @@ fn now() -> i64 {
 }
 
 pub(super) fn version(servers: &[NameServer], brokers: &[Called], report: &mut Report) {
-    let servers = servers
-        .iter()
-        .map(|server| (format!("name server {}", server.address), server.version));
+    let servers = servers.iter().filter_map(|server| {
+        let version = server.version?;
+        Some((format!("name server {}", server.address), version))
+    });
     let brokers = brokers.iter().filter_map(|broker| match &broker.answer {
         Some(Ok(ping)) => Some((format!("broker {}", broker.name), ping.version)),
         _ => None,
@@ -336,7 +339,9 @@ pub(super) fn version(servers: &[NameServer], brokers: &[Called], report: &mut R
         texts.collect::<Vec<_>>().join(", ")
     };
     let (new, old) = (list(false), list(true));
-    if old.is_empty() {
+    if all.is_empty() {
+        report.skipped(Step::Version, "nobody tells");
+    } else if old.is_empty() {
         report.right(Step::Version, new);
     } else {
         let text = format!("older than what this producer is tried with: {old}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rocketmq_producer::Producer;
 use rocketmq_producer::config::ProducerConfig;
-use rocketmq_producer::remoting::protocol::ClusterInfo;
+use rocketmq_producer::remoting::protocol::{ClusterInfo, GetRouteInfoRequestHeader};
 use rocketmq_producer::remoting::{CloseReason, NoFields, RequestCode, TlsFailure};
 use rocketmq_producer::routing::AttemptCause;
 use rocketmq_producer::{AdminError, SendFailure};
@@ -19,9 +19,10 @@ use crate::failure::one_line;
 /// A name server that answers.
 pub(super) struct NameServer {
     pub(super) address: String,
-    /// An ordinal of Java's `MQVersion`.
-    pub(super) version: i32,
-    pub(super) cluster: ClusterInfo,
+    /// An ordinal of Java's `MQVersion`, if it is told.
+    pub(super) version: Option<i32>,
+    /// The brokers that are registered; a proxy tells routes, but not this.
+    pub(super) cluster: Option<ClusterInfo>,
 }
 
 const CLUSTER: NoFields = NoFields(RequestCode::GET_BROKER_CLUSTER_INFO);
@@ -130,15 +131,8 @@ async fn talk(patient: &Patient, address: &str, report: &mut Report) -> Option<N
     let name_servers = patient.admin.name_servers();
     match name_servers.ask_at(address, &CLUSTER, deadline).await {
         Ok(answer) => {
-            if config.tls {
-                report.right(Step::Tls, format!("{address}: agreed and verified"));
-            } else {
-                report.skipped(
-                    Step::Tls,
-                    format!("{address}: tls is off, and not asked for"),
-                );
-            }
-            let version = answer.command().map_or(0, |command| command.version);
+            tls_agreed(config, address, report);
+            let version = answer.command().map(|command| command.version);
             match ClusterInfo::parse(answer.body()) {
                 Ok(cluster) => {
                     report.right(
@@ -147,8 +141,8 @@ async fn talk(patient: &Patient, address: &str, report: &mut Report) -> Option<N
                     );
                     Some(NameServer {
                         address: address.to_owned(),
-                        version,
-                        cluster,
+                        version: version.ok(),
+                        cluster: Some(cluster),
                     })
                 }
                 Err(error) => {
@@ -158,9 +152,48 @@ async fn talk(patient: &Patient, address: &str, report: &mut Report) -> Option<N
             }
         }
         Err(cause) => {
+            if matches!(cause, AttemptCause::Refused { .. })
+                && let Some(proxy) = proxy(patient, address).await
+            {
+                tls_agreed(config, address, report);
+                report.right(
+                    Step::Protocol,
+                    format!("{address}: tells routes but no brokers, as rocketmq-proxy does"),
+                );
+                return Some(proxy);
+            }
             tell(patient, address, cause, report).await;
             None
         }
+    }
+}
+
+/// A server that tells routes, even if only that there is none, and nothing else of a name server.
+async fn proxy(patient: &Patient, address: &str) -> Option<NameServer> {
+    let header = GetRouteInfoRequestHeader::new(&patient.topic);
+    let deadline = Instant::now() + patient.config().send_msg_timeout;
+    let name_servers = patient.admin.name_servers();
+    let version = match name_servers.ask_at(address, &header, deadline).await {
+        Ok(answer) => answer.command().ok().map(|command| command.version),
+        Err(AttemptCause::TopicNotFound) => None,
+        Err(_) => return None,
+    };
+    Some(NameServer {
+        address: address.to_owned(),
+        // Java leaves it at 0 where nobody has set it.
+        version: version.filter(|version| *version > 0),
+        cluster: None,
+    })
+}
+
+fn tls_agreed(config: &ProducerConfig, address: &str, report: &mut Report) {
+    if config.tls {
+        report.right(Step::Tls, format!("{address}: agreed and verified"));
+    } else {
+        report.skipped(
+            Step::Tls,
+            format!("{address}: tls is off, and not asked for"),
+        );
     }
 }
 

@@ -105,10 +105,11 @@ pub(super) async fn route(
 /// No name server knows the topic; this is why.
 async fn missing(patient: &Patient, servers: &[NameServer]) -> Fault {
     let topic = &patient.topic;
-    let brokers = servers
-        .iter()
-        .flat_map(|server| server.cluster.broker_addr_table.keys());
-    if brokers.count() == 0 {
+    let clusters = servers.iter().filter_map(|server| server.cluster.as_ref());
+    let mut clusters = clusters.peekable();
+    let is_told = clusters.peek().is_some();
+    let brokers = clusters.flat_map(|cluster| cluster.broker_addr_table.keys());
+    if is_told && brokers.count() == 0 {
         return Fault::new(
             "no_broker_registered",
             format!(
@@ -207,7 +208,7 @@ pub(super) fn permissions(known: &Known, report: &mut Report) {
 }
 
 /// Every master of the topic's clusters should have as many queues as the others.
-pub(super) fn balance(cluster: &ClusterInfo, known: &Known, report: &mut Report) {
+pub(super) fn balance(cluster: Option<&ClusterInfo>, known: &Known, report: &mut Report) {
     let Some(route) = known.route() else {
         report.skipped(Step::Balance, "no route");
         return;
@@ -217,8 +218,10 @@ pub(super) fn balance(cluster: &ClusterInfo, known: &Known, report: &mut Report)
         .iter()
         .map(|broker| broker.cluster.as_str())
         .collect();
-    let masters = cluster.broker_addr_table.iter();
+    let masters = cluster.map(|cluster| &cluster.broker_addr_table);
     let mut queues: BTreeMap<&str, i32> = masters
+        .into_iter()
+        .flatten()
         .filter(|(_, broker)| {
             broker.master().is_some() && clusters.contains(broker.cluster.as_str())
         })

@@ -355,3 +355,20 @@ fn a_topic_that_no_message_can_have_is_bad_usage() {
     let ended = run(&mut command(&["doctor", "--topic", "a b"]));
     assert_eq!(ended.status, Some(2), "{ended:?}");
 }
+
+#[test]
+fn a_proxy_that_tells_routes_but_no_brokers_is_no_fault() {
+    let cluster = Cluster::with_orders();
+    let faults = cluster.inner.name_server_faults(0).unwrap();
+    let brokers = Condition::code(RequestCode::GET_BROKER_CLUSTER_INFO);
+    let refuse = Reaction::answer(ResponseCode::REQUEST_CODE_NOT_SUPPORTED, "not supported");
+    faults.arm(Fault::new(brokers, refuse));
+    let well = Diagnosis::of(&cluster, &[]);
+    assert_eq!(well.status, Some(0), "{:#}", well.report);
+    assert_eq!(well.results("protocol"), ["ok"]);
+
+    let route = Condition::code(RequestCode::GET_ROUTEINFO_BY_TOPIC);
+    let missing = Reaction::answer(ResponseCode::TOPIC_NOT_EXIST, "No topic route info");
+    faults.arm(Fault::new(route, missing));
+    Diagnosis::of(&cluster, &[]).is(8, "topic_missing");
+}

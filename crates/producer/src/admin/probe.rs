@@ -81,7 +81,7 @@ impl Admin {
         BrokerInfo::parse(answer.body()).map_err(|error| AdminError::malformed(address, &error))
     }
 
-    /// Whether the broker at `address` would take a message of this producer's group for a topic that it has, found out
+    /// Whether the `broker` at `address` would take a message of this producer's group for a topic that it has, found out
     /// without storing one.
     ///
     /// It sends a message for a queue that no topic has. A broker checks signature, the right to publish, the topic, and
@@ -93,13 +93,20 @@ impl Admin {
     ///
     /// # Cancel safety
     /// Safe.
-    pub async fn probe_send(&self, topic: &str, address: &str) -> Result<SendProbe, AdminError> {
+    pub async fn probe_send(
+        &self,
+        topic: &str,
+        broker: &str,
+        address: &str,
+    ) -> Result<SendProbe, AdminError> {
         let topic = &*self.full_name(topic);
         let now = i64::try_from(SystemClock.epoch_millis()).unwrap_or(i64::MAX);
         let mut header = SendMessageRequestHeader::new(&self.group, topic, NO_QUEUE, now);
         header.properties = "TAGS\u{1}rocketmq-producer-probe\u{2}";
         // So that the broker creates no topic for it: the one to be like does not exist either then.
         header.default_topic = topic;
+        // A proxy that stands at the address hands it on by this name.
+        header.broker_name = Some(broker);
         let body = Bytes::from_static(b"probe");
         let answer = self
             .answer(address, &header, &body, self.deadline())

@@ -182,17 +182,26 @@ async fn the_probe_shows_that_a_message_would_be_taken_and_stores_none() {
     let producer = producer(&cluster).await;
     let admin = producer.admin();
     let address = cluster.brokers()[0].address.to_string();
-    let probe = admin.probe_send("orders", &address).await.unwrap();
+    let probe = admin
+        .probe_send("orders", "broker-a", &address)
+        .await
+        .unwrap();
     assert_eq!(probe, SendProbe::WouldTake);
     assert_eq!(cluster.message_count("orders"), 0);
     // Although the broker creates topics on demand, it creates none for a probe.
-    let error = admin.probe_send("nosuch", &address).await.unwrap_err();
+    let error = admin
+        .probe_send("nosuch", "broker-a", &address)
+        .await
+        .unwrap_err();
     assert!(error.is_topic_not_found(), "{error}");
 
     let busy = Reaction::answer(ResponseCode::SYSTEM_BUSY, "[OVERLOAD]system busy");
     let faults = cluster.faults("broker-a").unwrap();
     faults.arm(Fault::once(Condition::sends(), busy));
-    let error = admin.probe_send("orders", &address).await.unwrap_err();
+    let error = admin
+        .probe_send("orders", "broker-a", &address)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("OVERLOAD"), "{error}");
 }
 
