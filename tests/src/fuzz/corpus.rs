@@ -15,7 +15,7 @@ use super::{Target, Verdict};
 const LONGEST_SEED: usize = 4096;
 
 /// The same for inputs that are kept in files.
-const LONGEST_KEPT: usize = 512;
+const LONGEST_KEPT: usize = 1024;
 /// Inputs of a target that are kept because they are accepted, and because they are not.
 const KEPT_ACCEPTED: usize = 24;
 const KEPT_REFUSED: usize = 8;
