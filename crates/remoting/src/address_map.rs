@@ -115,10 +115,11 @@ impl AddressMap {
     }
 }
 
-/// One form of each host: IPv6 addresses as the standard writes them, names in lower case.
+/// One form of each host: IPv6 addresses as the standard writes them, names in lower case. As in DNS only the letters of
+/// ASCII have one: the lower case of others may be what no host can be.
 fn canonical(host: &str) -> String {
     host.parse::<std::net::Ipv6Addr>()
-        .map_or_else(|_| host.to_lowercase(), |ip| ip.to_string())
+        .map_or_else(|_| host.to_ascii_lowercase(), |ip| ip.to_string())
 }
 
 impl FromStr for AddressMap {
@@ -201,6 +202,9 @@ mod tests {
         let map = map(text);
         assert_eq!(map.len(), 4);
         assert_eq!(map.to_string().parse(), Ok(map.clone()));
+        // The lower case of this letter has a dot that is a letter of its own.
+        let beyond: AddressMap = "\u{130}:1=l:3".parse().unwrap();
+        assert_eq!(beyond.to_string().parse(), Ok(beyond.clone()));
         assert!(AddressMap::from_str(" ; ").unwrap().is_empty());
     }
 

@@ -11,7 +11,7 @@ use rocketmq_producer::{Message, SendOptions, TraceContextHook};
 use super::ground::end;
 use super::row::{Group, row};
 use super::trial::Trial;
-use super::{Cell, Ground};
+use super::{Cell, Column, Ground};
 use crate::page::Page;
 use crate::peer::closed_address;
 use crate::socks::{Manner, SocksProxy};
@@ -196,6 +196,10 @@ async fn trace(ground: Arc<Ground>) -> Result<Cell> {
     let producer = trial.producer.clone();
     trial.judge().await?;
     let stats = producer.stats();
+    if ground.column() == Column::Proxy && stats.traces_sent + stats.traces_dropped == 0 {
+        // Its own setting, whatever that of the broker: Java's `ProxyConfig.traceOn`.
+        return Cell::not_offered("the proxy says TRACE_ON=false, and no trace is made");
+    }
     if stats.traces_sent == 0 {
         ensure!(stats.traces_dropped == 1, "{stats:?}");
         return Cell::not_offered(
