@@ -1,15 +1,24 @@
-//! Two producers that share one client, and a request: `cargo run --example shared_context`, with a name server at
-//! 127.0.0.1:9876 or the one in `NAMESRV_ADDR`.
+//! Two producers that share one client, and a request that nobody answers unless a consumer of `prices` runs.
 #![allow(clippy::print_stdout, reason = "an example shows what happens")]
 
-use std::error::Error;
 use std::time::Duration;
 
 use rocketmq_producer::{ClientContext, Message, RequestError};
+use rocketmq_producer_embedded::EmbeddedCluster;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
-    let context = ClientContext::builder().build()?;
+async fn main() -> anyhow::Result<()> {
+    let cluster;
+    let name_servers = match std::env::var("NAMESRV_ADDR") {
+        Ok(given) => given,
+        Err(_) => {
+            cluster = EmbeddedCluster::builder().start().await?;
+            cluster.name_servers()
+        }
+    };
+    let context = ClientContext::builder()
+        .name_servers(&name_servers)
+        .build()?;
     let orders = context.producer("orders").start().await?;
     let audit = context.producer("audit").start().await?;
 
