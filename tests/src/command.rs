@@ -65,6 +65,25 @@ pub fn run(args: &[&str], settings: &str, input: &str) -> Result<Ended> {
     })
 }
 
+/// What `doctor` says of `topic`, with settings as a file has them: its exit status, and its report.
+///
+/// # Errors
+/// When the command cannot be run, or prints no report.
+pub fn doctor(name_servers: &str, topic: &str, settings: &str) -> Result<(Option<i32>, Value)> {
+    let args = [
+        "doctor",
+        "--json",
+        "--timeout",
+        "20s",
+        "--topic",
+        topic,
+        "--namesrv",
+        name_servers,
+    ];
+    let ended = run(&args, settings, "")?;
+    Ok((ended.status, ended.json()?))
+}
+
 /// The program, built once: by the first who asks, the others wait.
 ///
 /// # Errors

@@ -21,21 +21,8 @@ pub(crate) struct Diagnosis {
 impl Diagnosis {
     /// The diagnosis of `topic` with settings as a file has them.
     pub(crate) fn of(name_servers: &str, topic: &str, settings: &str) -> Result<Self> {
-        let args = [
-            "doctor",
-            "--json",
-            "--timeout",
-            "20s",
-            "--topic",
-            topic,
-            "--namesrv",
-            name_servers,
-        ];
-        let ended = command::run(&args, settings, "")?;
-        Ok(Self {
-            status: ended.status,
-            report: ended.json()?,
-        })
+        let (status, report) = command::doctor(name_servers, topic, settings)?;
+        Ok(Self { status, report })
     }
 
     pub(crate) fn says(&self, status: i32, cause: &str) -> Result<()> {

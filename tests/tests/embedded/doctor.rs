@@ -19,21 +19,8 @@ type Verdict = (i32, &'static str, &'static str, &'static str);
 
 async fn diagnosis(name_servers: &str, settings: String) -> Result<(Option<i32>, Value)> {
     let servers = name_servers.to_owned();
-    let work = move || {
-        let args = [
-            "doctor",
-            "--json",
-            "--timeout",
-            "20s",
-            "--topic",
-            TOPIC,
-            "--namesrv",
-            &servers,
-        ];
-        command::run(&args, &settings, "")
-    };
-    let ended = tokio::task::spawn_blocking(work).await??;
-    Ok((ended.status, ended.json()?))
+    let work = move || command::doctor(&servers, TOPIC, &settings);
+    tokio::task::spawn_blocking(work).await?
 }
 
 async fn says(name_servers: &str, settings: String, verdict: Verdict) -> Result<()> {

@@ -131,7 +131,7 @@ async fn talk(patient: &Patient, address: &str, report: &mut Report) -> Option<N
     let name_servers = patient.admin.name_servers();
     match name_servers.ask_at(address, &CLUSTER, deadline).await {
         Ok(answer) => {
-            tls_agreed(config, address, report);
+            tls_step(config, address, true, report);
             let version = answer.command().map(|command| command.version);
             match ClusterInfo::parse(answer.body()) {
                 Ok(cluster) => {
@@ -155,7 +155,7 @@ async fn talk(patient: &Patient, address: &str, report: &mut Report) -> Option<N
             if matches!(cause, AttemptCause::Refused { .. })
                 && let Some(proxy) = proxy(patient, address).await
             {
-                tls_agreed(config, address, report);
+                tls_step(config, address, true, report);
                 report.right(
                     Step::Protocol,
                     format!("{address}: tells routes but no brokers, as rocketmq-proxy does"),
@@ -186,14 +186,17 @@ async fn proxy(patient: &Patient, address: &str) -> Option<NameServer> {
     })
 }
 
-fn tls_agreed(config: &ProducerConfig, address: &str, report: &mut Report) {
-    if config.tls {
-        report.right(Step::Tls, format!("{address}: agreed and verified"));
-    } else {
+/// The step of TLS where nothing is wrong with it.
+fn tls_step(config: &ProducerConfig, address: &str, is_agreed: bool, report: &mut Report) {
+    if !config.tls {
         report.skipped(
             Step::Tls,
             format!("{address}: tls is off, and not asked for"),
         );
+    } else if is_agreed {
+        report.right(Step::Tls, format!("{address}: agreed and verified"));
+    } else {
+        report.skipped(Step::Tls, format!("{address}: not known"));
     }
 }
 
@@ -203,14 +206,7 @@ async fn tell(patient: &Patient, address: &str, cause: AttemptCause, report: &mu
         report.skipped(Step::Protocol, format!("{address}: TLS comes first"));
         return;
     }
-    if patient.config().tls {
-        report.skipped(Step::Tls, format!("{address}: not known"));
-    } else {
-        report.skipped(
-            Step::Tls,
-            format!("{address}: tls is off, and not asked for"),
-        );
-    }
+    tls_step(patient.config(), address, false, report);
     let fault = match &cause {
         AttemptCause::NotReady { code, remark } => Fault::new(
             "name_server_not_ready",
