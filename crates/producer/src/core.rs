@@ -196,11 +196,15 @@ impl Core {
             }
             let report = report?;
             // Without an await from here on: a start that is dropped midway leaves nothing behind.
+            // In its place before anybody can see the producer run, so that every shutdown finds it there.
+            *lock(&self.membership) = Some(membership);
             let before = self.state.advance(State::Running);
             if before != State::Created {
+                let membership = lock(&self.membership).take();
+                drop(membership);
                 return Err(StartError::State(before));
             }
-            membership.begin_background_work();
+            self.client.begin_background_work();
             self.begin_announcing();
             #[cfg(feature = "metrics")]
             if let Some(every) = self.publish_metrics {
@@ -213,7 +217,6 @@ impl Core {
                     cancel.run_until_cancelled(task).await;
                 });
             }
-            *lock(&self.membership) = Some(membership);
             info!(group = %self.group, client_id = %self.client.id, "producer started");
             Ok(report)
         });

@@ -201,7 +201,7 @@ impl Client {
     }
 
     /// Begins background work, unless it runs. Must be called within a runtime, which then runs it.
-    fn begin_background_work(&self) {
+    pub(crate) fn begin_background_work(&self) {
         let mut users = self.users();
         let runs = users
             .beats
@@ -377,11 +377,6 @@ impl Membership {
             _claim: claim,
             left: false,
         })
-    }
-
-    /// Has background work run from now on.
-    pub(crate) fn begin_background_work(&self) {
-        self.client.begin_background_work();
     }
 
     /// Takes the group back from every open connection; returns how many brokers confirmed.

@@ -8,6 +8,7 @@ use rocketmq_producer_core::{
     BuildError, ClientContext, Producer, ProducerBuilder, StartError, State,
 };
 use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
+use tokio::task::JoinSet;
 
 use crate::support::*;
 
@@ -40,6 +41,27 @@ async fn all_connections_are_closed(cluster: &EmbeddedCluster) {
         cluster.connections(A).unwrap() == 0 && cluster.name_server_connections(0).unwrap() == 0
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_at_the_moment_of_the_start_leaves_no_group_behind() {
+    let cluster = cluster(1).await;
+    for _ in 0..200 {
+        let context = context(&cluster);
+        let producer = context.producer(GROUP).build().unwrap();
+        let mut starting = JoinSet::new();
+        starting.spawn({
+            let producer = producer.clone();
+            async move { producer.start().await.is_ok() }
+        });
+        // It runs on another thread.
+        while producer.state() == State::Created {
+            std::hint::spin_loop();
+        }
+        producer.shutdown(Duration::ZERO).await;
+        starting.join_all().await;
+        assert!(context.groups().is_empty(), "{:?}", context.groups());
+    }
 }
 
 #[tokio::test]
