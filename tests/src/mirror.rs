@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use rocketmq_producer::remoting::command::peek_binary;
 use rocketmq_producer::remoting::{
     ConnectionOptions, Dialer, FrameError, HeaderEncoding, MAX_FRAME_LENGTH, RemotingCommand,
     RequestCode, ResponseCode, Transport, decode_frame,
@@ -19,13 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Length prefix and header mark.
 const PREFIX: usize = 8;
-/// Where the number is in a binary frame, request or answer.
+/// Where the number is in the binary frame of an answer.
 const OPAQUE: usize = PREFIX + 5;
-/// The numbers that a binary header begins with.
-const FIXED: usize = 13;
 /// Where the digit of the queue is in the frame of a receipt: after numbers, empty remark, length of all fields, and the
 /// name and length of the first one.
-const QUEUE: usize = PREFIX + FIXED + 4 + 4 + (2 + "queueId".len()) + 4;
+const QUEUE: usize = PREFIX + 13 + 4 + 4 + (2 + "queueId".len()) + 4;
 
 /// A cluster that answers every request at once. Clones are the same cluster: each address is a name server and a broker, and every topic is on all
 /// brokers.
@@ -179,34 +178,20 @@ fn whole(input: &[u8]) -> Option<usize> {
 }
 
 /// The number of the send at the start, whether it is one-way, and the digit of its queue; nothing if it is no send with a
-/// binary header.
+/// binary header. A client that is told of another queue takes the topic for a static one, which costs it more than usual.
 fn send(frame: &[u8]) -> Option<([u8; 4], bool, u8)> {
-    let head = frame.get(..OPAQUE + 8)?;
-    let code = i32::from(i16::from_be_bytes(*head[PREFIX..].first_chunk()?));
-    let is_send = head[4] == HeaderEncoding::Binary.type_byte()
-        && (code == RequestCode::SEND_MESSAGE_V2.0 || code == RequestCode::SEND_BATCH_MESSAGE.0);
-    if !is_send {
+    let &[_, _, _, _, kind, a, b, c] = frame.first_chunk::<PREFIX>()?;
+    if kind != HeaderEncoding::Binary.type_byte() {
         return None;
     }
-    let opaque = *head[OPAQUE..].first_chunk()?;
-    Some((opaque, head[OPAQUE + 7] & 2 != 0, queue(frame)?))
-}
-
-/// The digit of a send's queue, its field `e`. A client that is told of another queue takes the topic for a static one,
-/// which costs it more than usual.
-fn queue(frame: &[u8]) -> Option<u8> {
-    // After the numbers, an empty remark and the length of all fields.
-    let mut fields = frame.get(PREFIX + FIXED + 4 + 4..)?;
-    loop {
-        let (length, rest) = fields.split_first_chunk()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        if name == b"e" {
-            return value.last().copied();
-        }
-        fields = rest;
-    }
+    let end = PREFIX + u32::from_be_bytes([0, a, b, c]) as usize;
+    let (head, queue) = peek_binary(frame.get(PREFIX..end)?, b"e").ok()?;
+    let is_send = matches!(
+        RequestCode(head.code),
+        RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE
+    );
+    let queue = *queue?.last()?;
+    is_send.then(|| (head.opaque.to_be_bytes(), head.is_oneway(), queue))
 }
 
 impl AsyncWrite for Stream {

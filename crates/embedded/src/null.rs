@@ -2,7 +2,7 @@
 //! send at once with the same receipt, save for number and queue, and stores nothing.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use rocketmq_producer_remoting::command::peek;
+use rocketmq_producer_remoting::command::{peek, peek_binary};
 use rocketmq_producer_remoting::message::property::{MSG_REGION, TRACE_ON};
 use rocketmq_producer_remoting::{
     Frame, FrameError, HeaderEncoding, LanguageCode, MAX_FRAME_LENGTH, RemotingCommand,
@@ -14,9 +14,6 @@ use crate::server::{Desk, Flow, Peer, Service};
 
 /// Length prefix and header mark.
 const PREFIX: usize = 8;
-
-/// What a binary header begins with: code, language, version, opaque, flag.
-const FIXED: usize = 13;
 
 /// The digit of the queue that a receipt names if that of the send is not known by a look.
 const FIRST_QUEUE: u8 = b'0';
@@ -150,53 +147,45 @@ fn scan(input: &[u8]) -> Scan {
         return Scan::Incomplete;
     }
     let header = input.get(PREFIX..header_end).unwrap_or_default();
-    let numbers = match encoding {
-        HeaderEncoding::Binary => binary_numbers(header),
-        HeaderEncoding::Json => json_numbers(header),
+    let look = match encoding {
+        HeaderEncoding::Binary => look_at_binary(header),
+        HeaderEncoding::Json => look_at_json(header),
     };
-    match numbers {
-        Some((opaque, flag)) if flag & 1 == 0 => Scan::Send(Send {
+    match look {
+        Some((opaque, flag, queue)) if flag & 1 == 0 => Scan::Send(Send {
             length,
             encoding,
             opaque,
             is_oneway: flag & 2 != 0,
-            queue: match encoding {
-                HeaderEncoding::Binary => binary_queue(header),
-                HeaderEncoding::Json => json_queue(header),
-            }
-            .unwrap_or(FIRST_QUEUE),
+            queue: queue.unwrap_or(FIRST_QUEUE),
         }),
         _ => Scan::Other,
     }
 }
 
-/// Opaque and flag of a send.
-fn binary_numbers(header: &[u8]) -> Option<(i32, i32)> {
-    let mut fixed = header.get(..FIXED)?;
-    let code = RequestCode(i32::from(fixed.get_i16()));
-    fixed.advance(3);
+/// Opaque, flag and the digit of the queue of a send.
+type Look = (i32, i32, Option<u8>);
+
+/// The queue is the field `e` (Java: `SendMessageRequestHeaderV2`).
+fn look_at_binary(header: &[u8]) -> Option<Look> {
+    let (head, queue) = peek_binary(header, b"e").ok()?;
     let is_send = matches!(
-        code,
+        RequestCode(head.code),
         RequestCode::SEND_MESSAGE_V2 | RequestCode::SEND_BATCH_MESSAGE
     );
-    is_send.then(|| (fixed.get_i32(), fixed.get_i32()))
+    is_send.then(|| (head.opaque, head.flag, queue.and_then(digit)))
 }
 
-/// The digit of a send's queue, which is its field `e` (Java: `SendMessageRequestHeaderV2`).
-fn binary_queue(header: &[u8]) -> Option<u8> {
-    let (length, rest) = header.get(FIXED..)?.split_first_chunk()?;
-    let (_remark, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-    let (_length, mut fields) = rest.split_first_chunk::<4>()?;
-    loop {
-        let (length, rest) = fields.split_first_chunk()?;
-        let (name, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        let (length, rest) = rest.split_first_chunk()?;
-        let (value, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        if name == b"e" {
-            return digit(value);
-        }
-        fields = rest;
+/// The header must have the order of members that Java and this project's client write. Inside of
+/// strings the marks cannot occur, since quotes are escaped there.
+fn look_at_json(header: &[u8]) -> Option<Look> {
+    let rest = header.strip_prefix(b"{\"code\":3")?;
+    if !(rest.starts_with(b"10,") || rest.starts_with(b"20,")) {
+        return None;
     }
+    let (before, opaque) = last_number(rest, b"\"opaque\":")?;
+    let (_, flag) = last_number(before, b"\"flag\":")?;
+    Some((opaque, flag, json_queue(header)))
 }
 
 fn json_queue(header: &[u8]) -> Option<u8> {
@@ -214,18 +203,6 @@ fn digit(value: &[u8]) -> Option<u8> {
         [digit] if digit.is_ascii_digit() => Some(*digit),
         _ => None,
     }
-}
-
-/// Opaque and flag of a send whose header has the order of members that Java and this project's
-/// client write. Inside of strings the marks cannot occur, since quotes are escaped there.
-fn json_numbers(header: &[u8]) -> Option<(i32, i32)> {
-    let rest = header.strip_prefix(b"{\"code\":3")?;
-    if !(rest.starts_with(b"10,") || rest.starts_with(b"20,")) {
-        return None;
-    }
-    let (before, opaque) = last_number(rest, b"\"opaque\":")?;
-    let (_, flag) = last_number(before, b"\"flag\":")?;
-    Some((opaque, flag))
 }
 
 /// The number after the last `mark`, and what is before the mark.

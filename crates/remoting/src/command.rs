@@ -14,6 +14,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub(crate) use self::binary::fields as binary_fields;
+pub use self::binary::peek_binary;
 pub use self::peek::{CommandHead, peek};
 pub(crate) use self::peek::{peek_stored, visit_fields};
 use crate::auth;

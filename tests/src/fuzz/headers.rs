@@ -1,7 +1,7 @@
 //! The headers of frames: both encodings, the quick look, the receipt of a send.
 
 use bytes::{Bytes, BytesMut};
-use rocketmq_producer::remoting::command::peek;
+use rocketmq_producer::remoting::command::{peek, peek_binary};
 use rocketmq_producer::remoting::protocol::offset_query::read_offset;
 use rocketmq_producer::remoting::protocol::{
     RecallMessageResponseHeader, SendMessageResponseHeader,
@@ -97,9 +97,19 @@ pub(super) fn json(header: &[u8]) -> Verdict {
 }
 
 pub(super) fn binary(header: &[u8]) -> Verdict {
+    let absent = peek_binary(header, &[0; LONGEST_NAME + 1]);
     let Ok(command) = RemotingCommand::decode(frame(HeaderEncoding::Binary, header)) else {
         return Verdict::Refused;
     };
+    let (head, _) = absent.expect("a look for one field takes what the full reader takes");
+    assert_eq!(
+        (head.code, head.flag, head.opaque),
+        (command.code, command.flag, command.opaque)
+    );
+    for (name, _) in &command.ext_fields {
+        let (_, value) = peek_binary(header, name.as_bytes()).expect("as above");
+        assert!(value.is_some(), "{name}");
+    }
     assert_names_differ(&command);
     // A binary header says nothing that JSON cannot say.
     for encoding in [HeaderEncoding::Json, HeaderEncoding::Binary] {

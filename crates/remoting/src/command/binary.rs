@@ -66,6 +66,27 @@ pub(super) fn scan<'a>(
     Some(head)
 }
 
+/// Reads the numbers of a binary header and the value of its first field called `name` that has
+/// one, without allocating: for a server that need not know more.
+///
+/// # Errors
+/// A [`FrameError`] if the header is malformed as far as it is read, which is up to that field.
+pub fn peek_binary<'a>(
+    header: &'a [u8],
+    name: &[u8],
+) -> Result<(CommandHead, Option<&'a [u8]>), FrameError> {
+    let head = peek(header)?;
+    let (_, mut fields) = remark_and_fields(header)?;
+    while !fields.is_empty() {
+        let ((field, value), rest) = split_field(fields)?;
+        if field == name && !value.is_empty() {
+            return Ok((head, Some(value)));
+        }
+        fields = rest;
+    }
+    Ok((head, None))
+}
+
 pub(super) fn decode(header: &Bytes) -> Result<RemotingCommand, FrameError> {
     let (code, language, version, opaque, flag) = fixed(header)?;
     let (remark, fields) = remark_and_fields(header)?;
@@ -172,21 +193,31 @@ fn read_fields<'a>(
                 problem: "longer than 4096 fields",
             });
         }
-        let (length, rest) = bytes
-            .split_first_chunk::<2>()
-            .ok_or(FrameError::Truncated("name"))?;
-        let length = usize::try_from(i16::from_be_bytes(*length))
-            .map_err(|_| FrameError::Truncated("name"))?;
-        let (name, rest) = rest
-            .split_at_checked(length)
-            .ok_or(FrameError::Truncated("name"))?;
-        let (value, rest) = long_piece(rest, "value")?;
+        let ((name, value), rest) = split_field(bytes)?;
         if !name.is_empty() && !value.is_empty() {
             each(name, value)?;
         }
         bytes = rest;
     }
     Ok(())
+}
+
+/// Name and value as they travel.
+type Field<'a> = (&'a [u8], &'a [u8]);
+
+/// Splits off the first field.
+#[inline]
+fn split_field(bytes: &[u8]) -> Result<(Field<'_>, &[u8]), FrameError> {
+    let (length, rest) = bytes
+        .split_first_chunk::<2>()
+        .ok_or(FrameError::Truncated("name"))?;
+    let length =
+        usize::try_from(i16::from_be_bytes(*length)).map_err(|_| FrameError::Truncated("name"))?;
+    let (name, rest) = rest
+        .split_at_checked(length)
+        .ok_or(FrameError::Truncated("name"))?;
+    let (value, rest) = long_piece(rest, "value")?;
+    Ok(((name, value), rest))
 }
 
 /// Splits off a piece that begins with its length as an i32.
@@ -335,7 +366,36 @@ impl FieldSink for BinarySink<'_> {
 mod tests {
     use bytes::BytesMut;
 
-    use super::{RemotingCommand, decode, encode};
+    use super::{RemotingCommand, decode, encode, peek_binary};
+
+    #[test]
+    fn a_look_for_one_field_reads_the_numbers_and_what_precedes_the_field() {
+        let mut command = RemotingCommand::request(310, -7);
+        command.ext_fields = [
+            ("a", "group"),
+            ("e", ""),
+            ("e", "3"),
+            ("e", "4"),
+            ("ee", "5"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let mut header = BytesMut::new();
+        encode(&command, &mut header);
+        for (name, value) in [("e", Some("3")), ("ee", Some("5")), ("f", None)] {
+            let (head, found) = peek_binary(&header, name.as_bytes()).unwrap();
+            assert_eq!((head.code, head.opaque, head.flag), (310, -7, 0));
+            assert_eq!(found, value.map(str::as_bytes), "{name}");
+        }
+        // The length of the last value, which is negative now.
+        let length = header.len() - 5;
+        header[length] = 0xff;
+        assert!(peek_binary(&header, b"e").is_ok());
+        assert!(peek_binary(&header, b"ee").is_err());
+        for cut in 0..header.len() {
+            assert!(peek_binary(&header[..cut], b"e").is_err(), "cut at {cut}");
+        }
+    }
 
     #[test]
     fn a_name_too_long_for_its_length_field_is_cut_and_harms_no_other_field() {
