@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 
 use rocketmq_producer::config::ConfigError;
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::{SendError, StartError};
 
 use crate::exit::Exit;
@@ -102,21 +103,10 @@ pub(crate) fn explain(error: &SendError) -> String {
             attempt.elapsed(),
         );
         if let Some(failure) = attempt.failure() {
-            let _ = write!(text, ": {}", one_line(failure));
+            let _ = write!(text, ": {}", with_causes(failure));
         }
     }
     let _ = write!(text, "\n  advice: {}", error.advice());
-    text
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn one_line(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
     text
 }
 

@@ -5,13 +5,13 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use rocketmq_producer::remoting::Delivery;
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::{Attempt, SendError, SendReceipt, Via};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::to_the_microsecond;
-use crate::failure::one_line;
 use crate::input::Entry;
 use crate::send::Answer;
 
@@ -153,7 +153,7 @@ impl<'a> LedgerLine<'a> {
                     .iter()
                     .map(|a| AttemptLine::new(a, t0))
                     .collect(),
-                error: Some(one_line(error)),
+                error: Some(with_causes(error)),
                 ..line
             },
         }
@@ -177,7 +177,7 @@ impl<'a> AttemptLine<'a> {
             queue: attempt.queue_id(),
             t: to_the_microsecond(t0 + millis(attempt.began_after())),
             ms: millis(attempt.elapsed()),
-            err: attempt.failure().map(|failure| one_line(failure)),
+            err: attempt.failure().map(|failure| with_causes(failure)),
         }
     }
 }

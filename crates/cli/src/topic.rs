@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 use rocketmq_producer::remoting::protocol::{Permission, TopicConfig};
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::{AdminError, Producer, TopicStatus, TopicTarget};
 use serde_json::json;
 
 use crate::console::{complain, say};
 use crate::exit::Exit;
-use crate::failure::{Failure, one_line};
+use crate::failure::Failure;
 use crate::send::{GOODBYE, start};
 use crate::settings::SettingsArgs;
 use crate::table::{Align, Table};
@@ -125,7 +126,7 @@ pub(crate) fn complain_of(failed: &[(String, AdminError)]) -> Exit {
     for (broker, error) in failed {
         complain(&format!(
             "error: broker {broker}: {}\n  advice: {}",
-            one_line(error),
+            with_causes(error),
             error.advice()
         ));
     }
@@ -248,7 +249,7 @@ fn in_json(topic: &str, status: &TopicStatus) -> serde_json::Value {
     let failed: BTreeMap<_, _> = status
         .failed
         .iter()
-        .map(|(broker, error)| (broker, one_line(error)))
+        .map(|(broker, error)| (broker, with_causes(error)))
         .collect();
     json!({
         "topic": topic,

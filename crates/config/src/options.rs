@@ -97,12 +97,13 @@ impl SettingValue for AddressMap {
     }
 }
 
-/// Whether a producer group is one that brokers take; else why not.
+/// Whether messages may be sent to a topic of this name; else why not.
 pub(crate) fn check_topic(topic: &str) -> Result<(), String> {
     crate::routing::remoting::message::topic::validate_topic_for_send(topic)
         .map_err(|error| error.to_string())
 }
 
+/// Whether a producer group is one that brokers take; else why not.
 pub(crate) fn check_group(group: &str) -> Result<(), String> {
     crate::routing::remoting::message::topic::validate_group(group)
         .map_err(|error| error.to_string())

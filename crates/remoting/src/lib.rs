@@ -4,6 +4,7 @@ mod address;
 mod address_map;
 mod auth;
 mod byte_size;
+mod causes;
 mod code;
 pub mod command;
 mod connection;
@@ -28,6 +29,8 @@ mod tls;
 pub use address_map::{AddressMap, AddressMapError, MappingDialer, vip_channel};
 pub use auth::{Credentials, CredentialsError, CredentialsProvider, RotatingCredentials, Signer};
 pub use byte_size::{ByteSize, ByteSizeError};
+#[doc(hidden)]
+pub use causes::with_causes;
 pub use code::{RequestCode, ResponseCode};
 pub use command::{CLIENT_VERSION, LanguageCode, RemotingCommand};
 pub use connection::{

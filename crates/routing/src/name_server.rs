@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rocketmq_producer_remoting::{
-    ConnectionPool, ResponseCode, protocol::GetRouteInfoRequestHeader, random,
+    ConnectionPool, ResponseCode, protocol::GetRouteInfoRequestHeader, random, with_causes,
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -201,7 +201,7 @@ impl NameServerClient {
     async fn discover_in_turn(&self, discovery: &Discovery) -> Result<bool, Arc<DiscoveryError>> {
         let addresses = discovery.ask().await.inspect_err(|error| {
             tracing::warn!(
-                error = %describe_error(error),
+                error = %with_causes(&**error),
                 kept = self.shared.servers.load().len(),
                 "name server addresses not discovered; the last ones are kept"
             );
@@ -416,18 +416,6 @@ impl fmt::Debug for NameServerClient {
             .field("discovery", &self.shared.discovery)
             .finish_non_exhaustive()
     }
-}
-
-/// The error and its causes in one line.
-fn describe_error(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Codes of a name server that is starting, stopping or overloaded.

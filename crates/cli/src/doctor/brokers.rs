@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use rocketmq_producer::remoting::message::{SystemClock, WallClock as _};
 use rocketmq_producer::remoting::protocol::{BrokerData, ClusterInfo, TopicRouteData};
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::{
     AdminError, BrokerPing, Message, MessageQueue, SendError, SendOptions, SendProbe, SendReceipt,
 };
@@ -12,7 +13,6 @@ use rocketmq_producer::{
 use super::Patient;
 use super::name_servers::{Met, NameServer, tls_fault};
 use super::report::{Fault, Report, Step, root};
-use crate::failure::one_line;
 
 /// Brokers that are looked at, at most.
 const MAX_BROKERS: usize = 64;
@@ -253,7 +253,7 @@ async fn store(patient: &Patient, broker: &Called, report: &mut Report) {
         Some(Err(error)) => {
             let fault = Fault::new(
                 "send_failed",
-                format!("{name}: {}", one_line(&error)),
+                format!("{name}: {}", with_causes(&error)),
                 error.advice(),
             );
             report.wrong(Step::Send, fault);

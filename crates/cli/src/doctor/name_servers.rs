@@ -6,6 +6,7 @@ use std::time::Duration;
 use rocketmq_producer::Producer;
 use rocketmq_producer::config::ProducerConfig;
 use rocketmq_producer::remoting::protocol::{ClusterInfo, GetRouteInfoRequestHeader};
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::remoting::{CloseReason, NoFields, RequestCode, TlsFailure};
 use rocketmq_producer::routing::AttemptCause;
 use rocketmq_producer::{AdminError, SendFailure};
@@ -14,7 +15,6 @@ use tokio::time::{Instant, timeout};
 
 use super::Patient;
 use super::report::{Fault, Report, Step, root};
-use crate::failure::one_line;
 
 /// A name server that answers.
 pub(super) struct NameServer {
@@ -34,7 +34,7 @@ pub(super) async fn examine(patient: &Patient, report: &mut Report) -> Vec<NameS
         let discovered = patient.admin.name_servers().discover().await;
         addresses = patient.admin.name_servers().addresses();
         if let Err(error) = discovered {
-            let text = format!("no name server address: {}", one_line(&error));
+            let text = format!("no name server address: {}", with_causes(&error));
             let advice = "check namesrv_addr, and that its discovery answers";
             let fault = Fault::new("name_unresolved", text, advice);
             report.wrong(Step::Resolution, fault);

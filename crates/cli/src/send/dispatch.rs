@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::{
     ErrorKind, LocalTransactionState, Message, Producer, SendError, SendReceipt, TransactionError,
     TransactionalProducer,
@@ -18,7 +19,7 @@ use super::reply::{Answer, Asked, ask};
 use super::tally::Tally;
 use crate::clock::EpochClock;
 use crate::console::{Progress, say};
-use crate::failure::{Failure, explain, one_line};
+use crate::failure::{Failure, explain};
 use crate::input::{Entry, Item};
 use crate::interrupt::Interrupt;
 use crate::latency::Latencies;
@@ -193,7 +194,7 @@ impl Dispatcher {
             Item::Refused { line, error } => {
                 tally.refused();
                 self.progress
-                    .complain(&format!("line {line}: {}", one_line(&error)));
+                    .complain(&format!("line {line}: {}", with_causes(&error)));
             }
             Item::Broken(error) => {
                 tally.input_broken();
@@ -208,7 +209,7 @@ impl Dispatcher {
         let message = match &entry.message {
             Ok(message) => message.clone(),
             Err(error) => {
-                let reason = one_line(error);
+                let reason = with_causes(error);
                 self.progress
                     .complain(&format!("line {}: {reason}", entry.line));
                 self.record_not_sent(&entry, seq, reason);

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rocketmq_producer::remoting::with_causes;
 use rocketmq_producer::{Message, Producer, Reply, RequestError, SendError, SendReceipt};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::sleep;
-
-use crate::failure::one_line;
 
 /// Before a request for which there was no place is tried again.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -47,7 +46,7 @@ pub(super) async fn ask(producer: &Producer, message: Message, timeout: Duration
             Err(error) => error,
         };
         let answer = Some(Answer::None {
-            error: one_line(&error),
+            error: with_causes(&error),
         });
         let sent = match error {
             RequestError::Send(error) => {

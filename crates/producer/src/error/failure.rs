@@ -1,6 +1,5 @@
 //! Why one attempt, or a send before its first attempt, failed.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use crate::config::routing::remoting::message::CompressionError;
 use crate::config::routing::remoting::{
     CloseReason, ConnectError, ConnectFailure, Delivery, FrameError, HookError, MessageError,
     ProxyError, ProxyFailure, RequestError, RequestFailure, ResponseClass, ResponseCode, RetryRule,
-    TlsFailure,
+    TlsFailure, with_causes,
 };
 use crate::config::routing::{AttemptCause, NameServerError, RoutingError};
 use crate::lanes::Lane;
@@ -224,14 +223,7 @@ impl SendFailure {
 
     /// The failure and its causes in one line, for logs and health records.
     pub(crate) fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        with_causes(self)
     }
 
     /// One sentence on what to do.

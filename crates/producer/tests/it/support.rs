@@ -1,6 +1,5 @@
 //! What the tests share: a small cluster, a producer for it, and waiting for conditions.
 
-use std::error::Error;
 use std::time::Duration;
 
 use rocketmq_producer_core::config::ProducerConfigBuilder;
@@ -155,15 +154,7 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 /// An error and its causes, as a log would print them.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
+pub(crate) use rocketmq_producer_core::config::routing::remoting::with_causes as chain;
 
 /// The names of the brokers that a failed send tried, in order.
 pub(crate) fn tried(error: &SendError) -> Vec<&str> {
