@@ -63,9 +63,7 @@ impl Authority {
     /// # Errors
     /// When a name cannot be one, or the files cannot be written.
     pub fn sign(&self, file: &str, names: &[&str], validity: Validity) -> Result<Signed> {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, file);
+        let mut params = params(file, names)?;
         match validity {
             Validity::Now => {}
             Validity::Expired => {
@@ -74,6 +72,20 @@ impl Authority {
             }
             Validity::NotYet => params.not_before = date_time_ymd(2999, 1, 1),
         }
+        self.write(file, &params)
+    }
+
+    /// The same for a certificate that says that it is an authority's (`CA:TRUE`), as `openssl req -x509` makes them.
+    ///
+    /// # Errors
+    /// As of [`sign`](Self::sign).
+    pub fn sign_authority(&self, file: &str, names: &[&str]) -> Result<Signed> {
+        let mut params = params(file, names)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.write(file, &params)
+    }
+
+    fn write(&self, file: &str, params: &CertificateParams) -> Result<Signed> {
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.issuer)?;
         let path = |end: &str| self.dir.path().join(format!("{file}.{end}"));
@@ -85,6 +97,13 @@ impl Authority {
         std::fs::write(&signed.key, key.serialize_pem())?;
         Ok(signed)
     }
+}
+
+fn params(name: &str, names: &[&str]) -> Result<CertificateParams> {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(params)
 }
 
 /// A path as the settings take it.

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 
 use rocketmq_producer::config::ConfigError;
 use rocketmq_producer::remoting::with_causes;
-use rocketmq_producer::{SendError, StartError};
+use rocketmq_producer::{Attempt, SendError, StartError};
 
 use crate::exit::Exit;
 
@@ -92,7 +92,12 @@ impl From<StartError> for Failure {
 
 /// A message that got no receipt: what happened, each attempt, each cause, and what to do.
 pub(crate) fn explain(error: &SendError) -> String {
-    let mut text = chain(error);
+    let decided = error.attempts().last().and_then(Attempt::failure);
+    // The last attempt mostly tells what ended the send, and is told below.
+    let mut text = match decided {
+        Some(failure) if with_causes(failure) == with_causes(error.cause()) => error.to_string(),
+        _ => chain(error),
+    };
     for (number, attempt) in (1..).zip(error.attempts()) {
         let _ = write!(
             text,

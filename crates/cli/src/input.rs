@@ -75,7 +75,7 @@ pub(crate) fn read(
     file: Option<&Path>,
     format: Format,
     topic: &str,
-    max_message_size: ByteSize,
+    longest_body: ByteSize,
     request: Option<Duration>,
 ) -> Result<mpsc::Receiver<Item>, Failure> {
     let common = Common {
@@ -84,12 +84,12 @@ pub(crate) fn read(
         request,
     };
     match file.filter(|path| *path != Path::new("-")) {
-        None => from_iterator(move || Entries::new(io::stdin().lock(), common, max_message_size)),
+        None => from_iterator(move || Entries::new(io::stdin().lock(), common, longest_body)),
         Some(path) => {
             let what = || format!("file {} cannot be read", path.display());
             let file = open(path).map_err(|error| Failure::bad_input(what(), error))?;
             let reader = BufReader::with_capacity(1 << 16, file);
-            from_iterator(move || Entries::new(reader, common, max_message_size))
+            from_iterator(move || Entries::new(reader, common, longest_body))
         }
     }
 }
@@ -141,9 +141,9 @@ struct Entries<R> {
 }
 
 impl<R: BufRead> Entries<R> {
-    fn new(reader: R, common: Common, max_message_size: ByteSize) -> Self {
+    fn new(reader: R, common: Common, longest_body: ByteSize) -> Self {
         Self {
-            lines: LineReader::new(reader, longest_line(common.format, max_message_size)),
+            lines: LineReader::new(reader, longest_line(common.format, longest_body)),
             common,
             line: 0,
             ended: false,
@@ -199,10 +199,10 @@ impl<R: BufRead> Iterator for Entries<R> {
 
 /// A line of text is no longer than its body; JSON may take six bytes for one (`\u0000`), and has
 /// room for properties, of which brokers take 32 KiB.
-fn longest_line(format: Format, max_message_size: ByteSize) -> ByteSize {
+fn longest_line(format: Format, longest_body: ByteSize) -> ByteSize {
     match format {
-        Format::Text => max_message_size,
-        Format::Jsonl => ByteSize::bytes(max_message_size.as_u64() * 6 + (1 << 20)),
+        Format::Text => longest_body,
+        Format::Jsonl => ByteSize::bytes(longest_body.as_u64() * 6 + (1 << 20)),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rocketmq_producer::config::ProducerConfig;
+use rocketmq_producer::config::{ByteSize, MAX_BODY, ProducerConfig};
 use rocketmq_producer::remoting::message::validate_topic_for_send;
 use rocketmq_producer::{
     CheckedMessage, LocalTransactionState, Producer, StartError, TransactionChecker,
@@ -38,7 +38,7 @@ pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::bad_input("these flags do not go together", error))?;
     check_topic(&args.topic)?;
     let ledger = open_ledger(args.ledger.as_deref())?;
-    let max_message_size = config.max_message_size;
+    let longest_body = longest_body(&config);
     let interrupt = watch_interrupts()?;
     // Lines of text cannot say that they are transactions.
     let transactions = match args.format {
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
         args.file.as_deref(),
         args.format,
         &args.topic,
-        max_message_size,
+        longest_body,
         args.request,
     )?;
     let plan = Plan {
@@ -72,6 +72,14 @@ pub(crate) async fn run(args: SendArgs) -> Result<Exit, Failure> {
     let tally = outcome?;
     say(&tally.to_string());
     Ok(tally.exit())
+}
+
+/// The longest body that may become a message. One that is to be compressed may be longer than what is sent.
+fn longest_body(config: &ProducerConfig) -> ByteSize {
+    match config.compressor() {
+        Some(_) => config.max_message_size.max(MAX_BODY),
+        None => config.max_message_size,
+    }
 }
 
 /// What saying goodbye to the brokers may take.

@@ -145,9 +145,30 @@ codes! {
     }
 }
 
+impl ResponseCode {
+    /// The code, and after it the words that came with it, if any: `SYSTEM_BUSY (2): [REJECTREQUEST]system busy`.
+    #[must_use]
+    pub fn with_remark(self, remark: &str) -> String {
+        match remark.trim() {
+            "" => self.to_string(),
+            words => format!("{self}: {words}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_without_words_prints_itself_alone() {
+        let code = ResponseCode::REQUEST_CODE_NOT_SUPPORTED;
+        assert_eq!(
+            code.with_remark(" request type 310 not supported"),
+            "REQUEST_CODE_NOT_SUPPORTED (3): request type 310 not supported"
+        );
+        assert_eq!(ResponseCode(4711).with_remark(" "), "code 4711");
+    }
 
     #[test]
     fn known_and_unknown_codes_print_themselves() {

@@ -130,7 +130,7 @@ pub enum FrameError {
     #[error("frame length {0} is below the minimum of 4 bytes")]
     TooShort(i32),
     /// The length prefix exceeds the limit; nothing was allocated for it.
-    #[error("frame of {length} bytes exceeds the limit of {limit} bytes")]
+    #[error("frame of {length} bytes exceeds the limit of {limit} bytes{}", other_protocol(*.length))]
     TooLong {
         /// Length including the prefix.
         length: usize,
@@ -175,6 +175,22 @@ impl FrameError {
     #[must_use]
     pub const fn is_malformed(&self) -> bool {
         !matches!(self, Self::InvalidField { .. })
+    }
+}
+
+/// What the peer speaks instead, if the bytes that were read as a length tell.
+fn other_protocol(length: usize) -> String {
+    let prefix = u32::try_from(length.saturating_sub(LENGTH_PREFIX)).unwrap_or(u32::MAX);
+    match prefix.to_be_bytes() {
+        // A record of TLS: an alert or a handshake, of version 3.x.
+        [21 | 22, 3, ..] => ": the peer speaks TLS".to_owned(),
+        text if text.iter().all(|byte| (b' '..=b'~').contains(byte)) => {
+            format!(
+                ": the peer sends text that begins with {:?}",
+                String::from_utf8_lossy(&text)
+            )
+        }
+        _ => String::new(),
     }
 }
 
@@ -348,6 +364,19 @@ mod tests {
         let before = huge.capacity();
         assert!(decode_frame(&mut huge, MAX_FRAME_LENGTH).is_err());
         assert_eq!(huge.capacity(), before);
+    }
+
+    #[test]
+    fn what_another_protocol_begins_with_is_named() {
+        for (bytes, words) in [
+            (b"HTTP/1.1", "text that begins with \"HTTP\""),
+            (b"\x15\x03\x03\0\x02\x02\x46\0", "the peer speaks TLS"),
+        ] {
+            let error = decode(bytes).unwrap_err().to_string();
+            assert!(error.ends_with(words), "{error}");
+        }
+        let error = decode(b"\x40\0\0\0\0\0\0\0").unwrap_err().to_string();
+        assert!(error.ends_with("bytes"), "{error}");
     }
 
     #[test]

@@ -290,7 +290,7 @@ impl fmt::Debug for Message {
 #[non_exhaustive]
 pub enum MessageError {
     /// The body is over the limit.
-    #[error("the body has {size} bytes, at most {} ({limit}) are allowed", limit.as_u64())]
+    #[error("the body has {size} bytes, at most {} ({limit}, setting max_message_size) are allowed", limit.as_u64())]
     BodyTooLarge {
         /// Size of the body in bytes.
         size: usize,
@@ -307,7 +307,7 @@ pub enum MessageError {
         topic: String,
     },
     /// A key is empty or white space.
-    #[error("key number {index} (from 0) is blank")]
+    #[error("key number {} is blank", .index + 1)]
     EmptyKey {
         /// Position of the key, from 0.
         index: usize,
@@ -328,7 +328,7 @@ pub enum MessageError {
     #[error(transparent)]
     Property(#[from] PropertyError),
     /// A key holds a space, which separates keys.
-    #[error("key number {index} (from 0) holds a space, which separates keys")]
+    #[error("key number {} holds a space, which separates keys", .index + 1)]
     SpaceInKey {
         /// Position of the key, from 0.
         index: usize,

@@ -101,7 +101,7 @@ async fn a_server_that_proves_nothing_is_refused_at_once_with_the_reason() -> Re
     let (authority, other) = (Authority::new("authority")?, Authority::new("other")?);
     let ca = authority.ca();
     type Is = fn(&TlsFailure) -> bool;
-    let cases: [(&str, Signed, Is, &str); 4] = [
+    let cases: [(&str, Signed, Is, &str); 5] = [
         (
             "unknown",
             other.sign("good", HERE, Validity::Now)?,
@@ -125,6 +125,12 @@ async fn a_server_that_proves_nothing_is_refused_at_once_with_the_reason() -> Re
             authority.sign("other", &["mq.internal"], Validity::Now)?,
             |f| matches!(f, TlsFailure::NameMismatch { expected } if expected == "127.0.0.1"),
             "tls_server_name",
+        ),
+        (
+            "an authority's own",
+            authority.sign_authority("authority", HERE)?,
+            |f| *f == TlsFailure::AuthorityAsServer,
+            "CA:FALSE",
         ),
     ];
     for (what, signed, is, advice) in cases {

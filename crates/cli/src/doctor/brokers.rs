@@ -39,12 +39,13 @@ impl Called {
         self.data.master().unwrap_or_default()
     }
 
-    /// Whether the master answered anything.
+    /// Whether the master answered as a broker does.
     fn is_reached(&self) -> bool {
-        matches!(
-            self.answer,
-            Some(Ok(_) | Err(AdminError::Refused { .. } | AdminError::Malformed { .. }))
-        )
+        match &self.answer {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => error.is_denied(),
+            None => false,
+        }
     }
 }
 
@@ -144,14 +145,30 @@ pub(super) async fn reachability(patient: &Patient, brokers: &[Called], report: 
         if is_loopback(address) && !patient.reaches_loopback() {
             text.push_str("; a loopback address leads here, not to the broker");
         }
-        let advice = format!(
-            "{}; where it is another one, for instance behind NAT or in a container, set address_map",
-            error.advice()
-        );
-        report.wrong(
-            Step::Brokers,
-            Fault::new("broker_unreachable", text, advice),
-        );
+        report.wrong(Step::Brokers, unreached(error, text));
+    }
+}
+
+/// The fault of a broker that did not take a heartbeat.
+fn unreached(error: &AdminError, text: String) -> Fault {
+    match error {
+        AdminError::Refused { .. } if !error.is_not_supported() => {
+            Fault::new("broker_refuses", text, error.advice())
+        }
+        AdminError::Refused { .. } | AdminError::Malformed { .. } => Fault::new(
+            "not_a_broker",
+            text,
+            "what listens there is no broker: check the broker's advertised address and port (brokerIP1, listenPort), \
+             and the rules of address_map",
+        ),
+        _ => Fault::new(
+            "broker_unreachable",
+            text,
+            format!(
+                "{}; where it is another one, for instance behind NAT or in a container, set address_map",
+                error.advice()
+            ),
+        ),
     }
 }
 

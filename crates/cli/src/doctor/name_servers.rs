@@ -210,7 +210,7 @@ async fn tell(patient: &Patient, address: &str, cause: AttemptCause, report: &mu
     let fault = match &cause {
         AttemptCause::NotReady { code, remark } => Fault::new(
             "name_server_not_ready",
-            format!("{address} does not serve now, {code}: {remark}"),
+            format!("{address} does not serve now, {}", code.with_remark(remark)),
             "wait until the name server has started, and look at its log",
         ),
         AttemptCause::Refused { .. } | AttemptCause::TopicNotFound => {
@@ -288,7 +288,7 @@ pub(super) async fn tls_fault(config: &ProducerConfig, address: &str, met: &Met)
         Met::Tls(failure) => Some(Fault::new(
             "tls_failed",
             format!("{address}: {failure}"),
-            tls_advice(failure),
+            failure.advice(),
         )),
         Met::Closed if !config.tls && speaks_tls(config, address).await => Some(Fault::new(
             "tls_required",
@@ -296,24 +296,6 @@ pub(super) async fn tls_fault(config: &ProducerConfig, address: &str, met: &Met)
             "turn tls on (ROCKETMQ_PRODUCER_TLS=true), with tls_ca if the certificate is of an authority of your own",
         )),
         _ => None,
-    }
-}
-
-fn tls_advice(failure: &TlsFailure) -> &'static str {
-    // The words that a send would bring.
-    match failure {
-        TlsFailure::UnknownCa => "give the authority that signed the certificate as tls_ca",
-        TlsFailure::NameMismatch { .. } => {
-            "set tls_server_name to a name in the certificate, or have the address put into it"
-        }
-        TlsFailure::Expired | TlsFailure::NotValidYet => {
-            "have the server's certificate renewed, and check this machine's clock"
-        }
-        TlsFailure::ClientCertificateRequired | TlsFailure::ClientCertificateRefused(_) => {
-            "give a certificate that the server takes as tls_cert and tls_key"
-        }
-        TlsFailure::Incompatible => "lower tls_min_version, or have the server updated",
-        _ => "read what TLS says; check the certificates of both sides",
     }
 }
 

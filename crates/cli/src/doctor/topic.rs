@@ -83,10 +83,14 @@ pub(super) async fn route(
     if known.unknown_to.is_empty() {
         let queues = route.queue_datas.iter();
         let queues: i64 = queues.map(|data| i64::from(data.write_queue_nums)).sum();
-        let brokers = route.queue_datas.len();
+        let brokers = i64::try_from(route.queue_datas.len()).unwrap_or(i64::MAX);
         report.right(
             Step::Route,
-            format!("topic {topic}: {queues} queues on {brokers} brokers"),
+            format!(
+                "topic {topic}: {} on {}",
+                counted(queues, "queue"),
+                counted(brokers, "broker")
+            ),
         );
         return;
     }
@@ -185,8 +189,10 @@ pub(super) fn permissions(known: &Known, report: &mut Report) {
     let list = |datas: &[&rocketmq_producer::remoting::protocol::QueueData]| {
         let each = datas.iter().map(|data| {
             format!(
-                "{} {} with {} queues",
-                data.broker_name, data.perm, data.write_queue_nums
+                "{} {} with {}",
+                data.broker_name,
+                data.perm,
+                counted(data.write_queue_nums, "queue")
             )
         });
         each.collect::<Vec<_>>().join(", ")
@@ -246,6 +252,14 @@ pub(super) fn balance(cluster: Option<&ClusterInfo>, known: &Known, report: &mut
         let text = format!("brokers have different numbers of queues to write to: {list}");
         let advice = "create the topic on every broker with the same number of queues, unless this is wanted";
         report.wrong(Step::Balance, Fault::new("uneven_queues", text, advice));
+    }
+}
+
+/// A number and what it counts.
+fn counted(number: impl Into<i64>, what: &str) -> String {
+    match number.into() {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
     }
 }
 

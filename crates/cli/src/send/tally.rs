@@ -142,7 +142,14 @@ impl fmt::Display for Tally {
             (self.abandoned, "abandoned"),
             (self.weak, "acked with less than SEND_OK"),
             (self.unanswered, "without a reply"),
-            (self.refused, "lines refused"),
+            (
+                self.refused,
+                if self.refused == 1 {
+                    "line refused"
+                } else {
+                    "lines refused"
+                },
+            ),
         ] {
             if count > 0 {
                 write!(f, ", {count} {what}")?;

@@ -291,6 +291,32 @@ fn a_broker_that_does_not_listen_where_it_says() {
 }
 
 #[test]
+fn a_name_server_or_a_broker_that_is_not_ready_at_a_brokers_address() {
+    for (code, words, cause) in [
+        // As a name server answers a heartbeat.
+        (
+            ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+            " request type 34 not supported",
+            "not_a_broker",
+        ),
+        (
+            ResponseCode::SERVICE_NOT_AVAILABLE,
+            "not ready",
+            "broker_refuses",
+        ),
+    ] {
+        let cluster = Cluster::with_orders();
+        for broker in ["broker-a", "broker-b"] {
+            let faults = cluster.inner.faults(broker).unwrap();
+            faults.arm(Fault::new(Condition::any(), Reaction::answer(code, words)));
+        }
+        let diagnosis = Diagnosis::of(&cluster, &[]);
+        diagnosis.is(10, cause);
+        assert_eq!(diagnosis.results("send"), ["skipped"]);
+    }
+}
+
+#[test]
 fn a_broker_that_takes_no_message_now() {
     let cluster = Cluster::with_orders();
     let faults = cluster.inner.faults("broker-a").unwrap();

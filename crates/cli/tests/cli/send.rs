@@ -89,7 +89,7 @@ fn a_bad_line_is_named_the_others_are_sent_and_the_status_says_so() {
         "line 5: body_base64 is not base64",
         "line 6: ",
         "UNIQ_KEY",
-        "line 7: key number 0",
+        "line 7: key number 1 holds a space",
     ] {
         assert!(ended.stderr.contains(complaint), "{complaint}: {ended:?}");
     }
@@ -381,4 +381,31 @@ fn bad_usage_sends_nothing_and_ends_with_2() {
         assert_eq!(ended.status, Some(2), "{topic:?} {ended:?}");
     }
     assert_eq!(cluster.inner.message_count("orders"), 0);
+}
+
+#[test]
+fn what_ended_a_send_is_told_once() {
+    let cluster = Cluster::with_orders();
+    cluster.wait(async {
+        for broker in ["broker-a", "broker-b"] {
+            cluster.inner.stop_broker_unnoticed(broker).await.unwrap();
+        }
+    });
+    let ended = run_with(&mut cluster.send(&["--timeout", "300"]), b"one\n");
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert_eq!(ended.stderr.matches("attempt 1: ").count(), 1, "{ended:?}");
+    let told = ended.stderr.matches("did not come back within").count();
+    assert_eq!(told, 1, "{ended:?}");
+}
+
+#[test]
+fn a_line_that_is_to_be_compressed_may_be_longer_than_what_is_sent() {
+    let cluster = Cluster::with_orders();
+    let line = vec![b'x'; 5 << 20];
+    let ended = run_with(&mut cluster.send(&[]), &line);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    let ended = run_with(&mut cluster.send(&["--compress", "none"]), &line);
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("(4 MiB)"), "{ended:?}");
+    assert!(ended.stdout.contains("1 line refused"), "{ended:?}");
 }

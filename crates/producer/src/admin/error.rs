@@ -27,13 +27,13 @@ pub enum AdminError {
         reason: Arc<str>,
     },
     /// The name servers did not answer, refused, or do not know the topic.
-    #[error("the name servers gave no answer")]
+    #[error("the name servers gave no usable answer")]
     NameServer(#[from] NameServerError),
     /// The name servers know no master for it.
     #[error("no master for {0}")]
     NoMaster(Arc<str>),
     /// A broker refused.
-    #[error("{address} answered {code}: {remark}")]
+    #[error("{address} answered {}", code.with_remark(remark))]
     Refused {
         /// The broker.
         address: Arc<str>,

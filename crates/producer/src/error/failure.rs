@@ -12,7 +12,7 @@ use crate::config::routing::remoting::{
     ProxyError, ProxyFailure, RequestError, RequestFailure, ResponseClass, ResponseCode, RetryRule,
     TlsFailure, with_causes,
 };
-use crate::config::routing::{AttemptCause, NameServerError, RoutingError};
+use crate::config::routing::{AttemptCause, NameServerError, QueueProblem, RoutingError};
 use crate::lanes::Lane;
 use crate::lifecycle::State;
 
@@ -45,7 +45,7 @@ pub enum SendFailure {
     #[error("broker cannot be reached")]
     Connect(#[source] ConnectError),
     /// The deadline passed before an attempt could begin.
-    #[error("deadline passed before the next attempt")]
+    #[error("no time was left for an attempt")]
     Deadline,
     /// A hook did not let the message pass; nothing of it was sent at this place.
     #[error("a hook stands in the way")]
@@ -75,7 +75,7 @@ pub enum SendFailure {
     },
     /// The broker answered with a code that is no receipt. Mostly it says that the message was not stored; after some
     /// codes it may be, see [`delivery`](Self::delivery).
-    #[error("broker answered {code}: {remark}")]
+    #[error("broker answered {}", code.with_remark(remark))]
     Refused {
         /// The broker's code.
         code: ResponseCode,
@@ -86,7 +86,7 @@ pub enum SendFailure {
     #[error("broker did not answer")]
     Request(#[source] RequestError),
     /// No queue could be chosen.
-    #[error("no route")]
+    #[error("no queue could be chosen")]
     Routing(#[source] RoutingError),
     /// The producer was shut down, and the time for what was under way was over.
     #[error("producer was shut down meanwhile")]
@@ -318,7 +318,28 @@ impl SendFailure {
                         "read the broker's words; for credentials or permissions ask its operator"
                     }
                     (ResponseCode::TOPIC_NOT_EXIST, _) => "create the topic on the broker",
-                    _ => "the broker is overloaded or leaving; send again later",
+                    (
+                        ResponseCode::REQUEST_CODE_NOT_SUPPORTED
+                        | ResponseCode::VERSION_NOT_SUPPORTED,
+                        _,
+                    ) => {
+                        "check that the address is that of a broker, and not of a name server, and \
+                         that its version knows such messages"
+                    }
+                    (ResponseCode::SERVICE_NOT_AVAILABLE, _) => {
+                        "read the broker's words: its disk is full, it takes no writes, or it is \
+                         leaving; send again later"
+                    }
+                    (ResponseCode::FLOW_CONTROL, _) => {
+                        "a quota is used up: send less, or have the broker's operator raise it"
+                    }
+                    (ResponseCode::SYSTEM_BUSY | ResponseCode::GO_AWAY, _) => {
+                        "the broker is overloaded or leaving; send again later"
+                    }
+                    (_, RetryRule::RefreshRouteThenAgain) => {
+                        "send again: the route has changed, and is asked for anew"
+                    }
+                    _ => "read the broker's words",
                 }
             }
             Self::Routing(error) => match error {
@@ -342,6 +363,13 @@ impl SendFailure {
                     "check that a name server listens at namesrv_addr, and whether it takes TLS only \
                      (setting tls)"
                 }
+                RoutingError::NameServer {
+                    cause: NameServerError::Refused { .. },
+                    ..
+                } => {
+                    "read what it answered, and check the port in namesrv_addr: 9876 is usual, and \
+                     a broker is no name server"
+                }
                 RoutingError::NameServer { .. } => {
                     "check namesrv_addr and that a name server listens there"
                 }
@@ -350,11 +378,18 @@ impl SendFailure {
                     "give the topic write permission (perm 6) on a broker"
                 }
                 RoutingError::BrokersSuspended { .. } => "resume a broker of the topic",
+                RoutingError::QueueNotAvailable {
+                    reason: QueueProblem::Unknown,
+                    ..
+                } => "name a queue that the topic has: `rocketmq-producer route TOPIC` lists them",
+                RoutingError::SelectorOutOfRange { .. } | RoutingError::SelectorRefused { .. } => {
+                    "correct the selector: it must choose one of the queues that it is given"
+                }
                 RoutingError::DeadlineExceeded { .. } => {
                     "check namesrv_addr: the error names the address that was silent, for instance \
                      behind a firewall"
                 }
-                _ => "check the topic's route",
+                _ => "see the topic's route: `rocketmq-producer route TOPIC` shows it",
             },
             Self::Shutdown => "give the shutdown more time, or end sends before it",
             Self::State(State::Created) => "start the producer before sending",
@@ -411,19 +446,51 @@ fn proxy_advice(error: Option<&ProxyError>) -> &'static str {
 
 /// What to do when TLS has failed.
 fn tls_advice(failure: Option<&TlsFailure>) -> &'static str {
-    match failure {
-        Some(TlsFailure::UnknownCa) => "give the authority that signed the certificate as tls_ca",
-        Some(TlsFailure::NameMismatch { .. }) => {
-            "set tls_server_name to a name in the certificate, or have the address put into it"
+    failure.map_or("check the certificates of both sides", TlsFailure::advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advice(code: ResponseCode, remark: &str) -> &'static str {
+        let remark = remark.into();
+        SendFailure::Refused { code, remark }.advice()
+    }
+
+    #[test]
+    fn the_advice_on_a_refusal_speaks_of_what_the_broker_said() {
+        for (code, remark, words) in [
+            (
+                ResponseCode::SYSTEM_BUSY,
+                "[REJECTREQUEST]system busy",
+                "overloaded",
+            ),
+            (
+                ResponseCode::SERVICE_NOT_AVAILABLE,
+                "the broker's disk is full [CL: 0.95]",
+                "disk",
+            ),
+            (
+                ResponseCode::REQUEST_CODE_NOT_SUPPORTED,
+                " request type 310 not supported",
+                "name server",
+            ),
+            (ResponseCode::NOT_LEADER_FOR_QUEUE, "", "route"),
+            (ResponseCode(4242), "what", "broker's words"),
+        ] {
+            let advice = advice(code, remark);
+            assert!(advice.contains(words), "{code}: {advice}");
         }
-        Some(TlsFailure::Expired | TlsFailure::NotValidYet) => {
-            "have the server's certificate renewed, and check this machine's clock"
-        }
-        Some(TlsFailure::ClientCertificateRequired | TlsFailure::ClientCertificateRefused(_)) => {
-            "give a certificate that the server takes as tls_cert and tls_key"
-        }
-        Some(TlsFailure::NotTls) => "turn tls off, or have the server speak TLS",
-        Some(TlsFailure::Incompatible) => "lower tls_min_version, or have the server updated",
-        _ => "read what TLS says; check the certificates of both sides",
+    }
+
+    #[test]
+    fn a_broker_is_called_overloaded_only_where_it_says_so() {
+        let all = (0..=5000).map(ResponseCode);
+        let said = all.filter(|code| advice(*code, "").contains("overloaded"));
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            [ResponseCode::SYSTEM_BUSY, ResponseCode::GO_AWAY]
+        );
     }
 }

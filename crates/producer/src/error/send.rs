@@ -116,7 +116,12 @@ impl SendError {
     /// One sentence on what to do.
     #[must_use]
     pub fn advice(&self) -> &'static str {
-        self.inner.cause.advice()
+        match self.inner.cause {
+            SendFailure::Deadline if self.inner.attempts.is_empty() => {
+                "give the send more time, with send_msg_timeout or the timeout of the call"
+            }
+            ref cause => cause.advice(),
+        }
     }
 
     /// The topic.
@@ -160,7 +165,7 @@ impl fmt::Display for SendError {
         } = &*self.inner;
         write!(f, "send to topic {topic} failed: {} (", self.kind())?;
         match attempts.len() {
-            0 => f.write_str("nothing was tried")?,
+            0 => f.write_str("no attempt")?,
             1 => f.write_str("1 attempt")?,
             more => write!(f, "{more} attempts")?,
         }

@@ -23,6 +23,10 @@ pub enum TlsFailure {
         /// The name or address that it would have to carry.
         expected: String,
     },
+    /// The server shows the certificate of an authority (`CA:TRUE`), which proves no server. `openssl req -x509` makes
+    /// such ones unless told otherwise.
+    #[error("the server's certificate is that of an authority (CA:TRUE)")]
+    AuthorityAsServer,
     /// The server's certificate is refused for another reason.
     #[error("the server's certificate is refused: {0}")]
     Certificate(String),
@@ -45,6 +49,32 @@ pub enum TlsFailure {
 }
 
 impl TlsFailure {
+    /// One sentence on what to do, by the names of the settings.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::UnknownCa => "give the authority that signed the certificate as tls_ca",
+            Self::AuthorityAsServer => {
+                "have the server show a certificate with basicConstraints CA:FALSE; that one, or \
+                 the authority that signed it, goes in as tls_ca"
+            }
+            Self::NameMismatch { .. } => {
+                "set tls_server_name to a name in the certificate, or have the address put into it"
+            }
+            Self::Expired | Self::NotValidYet => {
+                "have the server's certificate renewed, and check this machine's clock"
+            }
+            Self::ClientCertificateRequired | Self::ClientCertificateRefused(_) => {
+                "give a certificate that the server takes as tls_cert and tls_key"
+            }
+            Self::NotTls => "turn tls off, or have the server speak TLS",
+            Self::Incompatible => "lower tls_min_version, or have the server updated",
+            Self::Certificate(_) | Self::Other(_) => {
+                "read what TLS says; check the certificates of both sides"
+            }
+        }
+    }
+
     /// What was wrapped into an error of a stream, if it was.
     pub(crate) fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()

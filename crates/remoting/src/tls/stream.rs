@@ -137,6 +137,11 @@ fn explain(error: io::Error) -> io::Error {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 TlsFailure::NotValidYet
             }
+            // The words of the library below, which has no other way to tell.
+            CertificateError::Other(other) => match other.to_string() {
+                words if words == "CaUsedAsEndEntity" => TlsFailure::AuthorityAsServer,
+                words => TlsFailure::Certificate(words),
+            },
             other => TlsFailure::Certificate(other.to_string()),
         },
         Error::AlertReceived(Alert::CertificateRequired) => TlsFailure::ClientCertificateRequired,

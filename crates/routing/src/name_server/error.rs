@@ -124,7 +124,7 @@ pub enum AttemptCause {
     #[error("no valid route: {0}")]
     InvalidRoute(Arc<RouteParseError>),
     /// It is there but does not serve requests at the moment.
-    #[error("not ready, {code}: {remark}")]
+    #[error("not ready, {}", code.with_remark(remark))]
     NotReady {
         /// Its code.
         code: ResponseCode,
@@ -132,7 +132,7 @@ pub enum AttemptCause {
         remark: Arc<str>,
     },
     /// It answered with a code that says neither route nor "no such topic".
-    #[error("refused with {code}: {remark}")]
+    #[error("refused with {}", code.with_remark(remark))]
     Refused {
         /// Its code.
         code: ResponseCode,
