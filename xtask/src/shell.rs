@@ -41,10 +41,10 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
 
 /// Builds the `rocketmq-producer` command with optimisations and gives its path.
 pub(crate) fn producer_cli() -> Result<PathBuf> {
+    // Not quiet: the first build takes minutes, in which somebody new would see nothing.
     run(&mut cargo([
         "build",
         "--release",
-        "--quiet",
         "-p",
         "rocketmq-producer-cli",
     ]))?;
