@@ -290,7 +290,7 @@ impl fmt::Debug for Message {
 #[non_exhaustive]
 pub enum MessageError {
     /// The body is over the limit.
-    #[error("the body has {size} bytes, at most {} ({limit}, setting max_message_size) are allowed", limit.as_u64())]
+    #[error("the body has {size} bytes, at most {} ({limit}) are allowed (setting max_message_size)", limit.as_u64())]
     BodyTooLarge {
         /// Size of the body in bytes.
         size: usize,
@@ -420,7 +420,7 @@ mod tests {
         let error = over.check_limits(limit, 512).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the body has 4194305 bytes, at most 4194304 (4 MiB) are allowed"
+            "the body has 4194305 bytes, at most 4194304 (4 MiB) are allowed (setting max_message_size)"
         );
         // WAIT takes 10 bytes, the property 3 beside its value.
         let exact = message()
