@@ -112,7 +112,6 @@ impl Drop for Core {
     fn drop(&mut self) {
         // Background tasks hold none of the core, so the last handle ends them all.
         self.cancel.cancel();
-        self.client.requests.forget_group(&self.group);
         if self.state.get() == State::Running {
             debug!(group = %self.group, "producer dropped without shutdown; brokers were not told");
         }
@@ -188,7 +187,9 @@ impl Core {
             // From here on heartbeats name the group.
             let gate = self.ledger.gate();
             let bytes = self.config.max_in_flight_bytes.as_u64();
-            let membership = Membership::join(&self.client, &self.group, gate.limit(), bytes)?;
+            let desk = self.transactions.get().map(|it| it.desk());
+            let (client, group) = (&self.client, &self.group);
+            let membership = Membership::join(client, group, desk, gate.limit(), bytes)?;
             let report = self.preheat.run(self).await;
             let state = self.state.get();
             if state != State::Created {
@@ -282,7 +283,6 @@ impl Core {
             Some(membership) => membership.leave(deadline).await,
             None => 0,
         };
-        self.client.requests.forget_group(&self.group);
         self.cancel.cancel();
         let left = deadline.saturating_duration_since(Instant::now());
         let seat = lock(&self.seat).take();

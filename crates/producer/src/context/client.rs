@@ -31,7 +31,7 @@ use crate::config::routing::{
 use crate::error::StartError;
 use crate::heartbeat::{HeartbeatReport, Heartbeats};
 use crate::network::Network;
-use crate::server_requests::ServerRequests;
+use crate::server_requests::{ServerRequests, TransactionDesk};
 
 /// What producers of one client id share.
 pub(crate) struct Client {
@@ -339,7 +339,7 @@ impl Drop for Seat {
     }
 }
 
-/// A running producer: its group is named in heartbeats as long as this lives.
+/// A running producer: its group is named in heartbeats, and asked for its transactions, as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Membership {
     client: Arc<Client>,
@@ -350,13 +350,14 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Names a group in all heartbeats from now on, beginning with one on every open connection. The producer may have
-    /// so many sends and bytes under way.
+    /// Names a group in all heartbeats from now on, beginning with one on every open connection. Its transactions are
+    /// asked for at `desk`. The producer may have so many sends and bytes under way.
     ///
     /// Must be called within a runtime.
     pub(crate) fn join(
         client: &Arc<Client>,
         group: &Arc<str>,
+        desk: Option<Arc<dyn TransactionDesk>>,
         sends: usize,
         bytes: u64,
     ) -> Result<Self, StartError> {
@@ -365,6 +366,9 @@ impl Membership {
             group: Arc::clone(group),
             client_id: Arc::clone(&client.id),
         })?;
+        if let Some(desk) = desk {
+            client.requests.register_transactions(group, desk);
+        }
         let mut users = client.users();
         let flight = InFlight { sends, bytes };
         users.groups.insert(Arc::clone(group), flight);
@@ -404,6 +408,8 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
+        // As long as it has the claim, no other producer has a desk of this group.
+        self.client.requests.forget_group(&self.group);
         if self.left {
             return;
         }

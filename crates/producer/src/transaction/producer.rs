@@ -109,9 +109,6 @@ impl TransactionalProducer {
             core.tasks.clone(),
             core.cancel.clone(),
         ));
-        core.client
-            .requests
-            .register_transactions(&core.group, transactions.desk());
         // Just built, so there is none yet.
         let _ = core.transactions.set(Arc::clone(&transactions));
         Self {

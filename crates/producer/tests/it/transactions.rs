@@ -12,8 +12,9 @@ use rocketmq_producer_core::config::routing::remoting::{
     Delivery, MessageError, RequestCode, ResponseCode,
 };
 use rocketmq_producer_core::{
-    CheckedMessage, EndTransactionContext, EndTransactionHook, LocalTransactionState, SendFailure,
-    SendStatus, Settlement, TransactionChecker, TransactionError, TransactionalProducer, Via,
+    CheckedMessage, ClientContext, EndTransactionContext, EndTransactionHook,
+    LocalTransactionState, SendFailure, SendStatus, Settlement, TransactionChecker,
+    TransactionError, TransactionalProducer, Via,
 };
 use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
 
@@ -506,4 +507,30 @@ fn transactions_work_without_awaiting() {
     let error = producer.send_transaction(message(), |_| panic!("no"));
     assert!(matches!(error, Err(TransactionError::LocalPanicked { .. })));
     producer.shutdown(millis(2000)).unwrap();
+}
+
+#[tokio::test]
+async fn questions_go_to_the_producer_that_runs_whatever_becomes_of_others_of_its_group() {
+    let cluster = cluster(1).await;
+    let context = ClientContext::builder().name_servers(&cluster.name_servers());
+    let context = context.build().unwrap();
+    let transactional = |checker: &Arc<Known>| {
+        let builder = context.producer(GROUP);
+        builder.build_transactional(Arc::clone(checker) as _)
+    };
+    let nobody = Known::new(Manner::Say(Rollback));
+    let first = transactional(&nobody).unwrap();
+    first.start().await.unwrap();
+    first.shutdown(Duration::from_secs(5)).await;
+    let checker = Known::new(Manner::Say(Commit));
+    let running = transactional(&checker).unwrap();
+    running.start().await.unwrap();
+    let refused = transactional(&nobody).unwrap();
+    refused.start().await.unwrap_err();
+    drop((first, refused));
+    let unknown = running.send_transaction(message(), |_| async { Unknown });
+    unknown.await.unwrap();
+    until_settled(&cluster).await;
+    assert_eq!((checker.total(), nobody.total()), (1, 0));
+    assert_eq!(cluster.message_count(TOPIC), 1);
 }
