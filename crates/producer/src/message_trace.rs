@@ -7,7 +7,7 @@
 mod letter;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -259,6 +259,10 @@ impl Tracer {
 
     /// Sends all records that are there, `deadline` at the latest.
     pub(crate) async fn flush(&self, deadline: Instant) {
+        if self.orders().is_some() {
+            // No task has begun, so nothing was sent that could have left a record.
+            return;
+        }
         let (told, done) = oneshot::channel();
         let flush = async {
             if self.queue.send(Order::Flush(told)).await.is_ok() {
@@ -277,13 +281,16 @@ impl Tracer {
         core: Weak<Core>,
     ) -> impl Future<Output = ()> + Send + use<> {
         let tracer = Arc::clone(self);
-        let orders = self.orders.lock();
-        let orders = orders.unwrap_or_else(PoisonError::into_inner).take();
+        let orders = self.orders().take();
         async move {
             if let Some(orders) = orders {
                 tracer.run(&core, orders).await;
             }
         }
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Order>>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(&self, core: &Weak<Core>, mut orders: mpsc::Receiver<Order>) {

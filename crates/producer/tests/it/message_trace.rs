@@ -1,6 +1,7 @@
 //! Message traces: what is recorded, that no send waits for it, and when it ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rocketmq_producer_core::config::ProducerConfigBuilder;
@@ -290,4 +291,13 @@ async fn a_transaction_leaves_a_record_of_its_half_message_and_one_of_its_end() 
         ["DefaultRegion", GROUP, TOPIC, &id, "paid", "null"]
     );
     assert_eq!(end[9..], ["2", &id, "COMMIT_MESSAGE", "false"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shutdown_of_a_producer_that_never_ran_waits_for_no_traces() {
+    let builder = Producer::builder(GROUP).name_servers("127.0.0.1:9876");
+    let builder = builder.configure(|settings| settings.trace_message(true));
+    let producer = builder.build().unwrap();
+    let report = producer.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(report.elapsed, Duration::ZERO);
 }
