@@ -50,6 +50,8 @@ struct Patient {
     topic: String,
     /// Whether a test message may be stored.
     may_store: bool,
+    /// Whether a send would have a broker create the topic.
+    creates_topics: bool,
 }
 
 impl Patient {
@@ -62,7 +64,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
     let mut config = args.settings.resolve(&[])?;
     check_topic(&args.topic)?;
     // Looking must not change anything.
-    config.create_topic = false;
+    let creates_topics = std::mem::replace(&mut config.create_topic, false);
     let timeout = config.send_msg_timeout;
     let producer = start(config, 1).await?;
     let admin = producer.admin().with_timeout(timeout);
@@ -72,6 +74,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<Exit, Failure> {
         admin,
         producer,
         may_store: args.send,
+        creates_topics,
     };
     let mut report = Report::new(args.json);
     examine(&patient, &mut report).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use rocketmq_producer::remoting::protocol::{Permission, TopicConfig};
 use rocketmq_producer::remoting::with_causes;
-use rocketmq_producer::{AdminError, Producer, TopicStatus, TopicTarget};
+use rocketmq_producer::{Admin, AdminError, Producer, TopicStatus, TopicTarget};
 use serde_json::json;
 
 use crate::console::{complain, say};
@@ -28,6 +28,9 @@ const SYSTEM_TOPICS: [&str; 6] = [
     "TRANS_CHECK_MAX_TIME_TOPIC",
 ];
 
+/// Queues of a new topic on each broker, if none are asked for.
+const DEFAULT_QUEUES: i32 = 4;
+
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct TopicArgs {
@@ -49,9 +52,9 @@ enum Action {
 struct CreateArgs {
     /// Name of the topic.
     topic: String,
-    /// Queues on each broker.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=16_384))]
-    queues: u16,
+    /// Queues on each broker; 4 unless given, or as many as the topic has already.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16_384))]
+    queues: Option<u16>,
     /// Queues that consumers may read, if they are others than those that producers may write.
     #[arg(long, value_name = "N")]
     read_queues: Option<u16>,
@@ -136,8 +139,14 @@ pub(crate) fn complain_of(failed: &[(String, AdminError)]) -> Exit {
 async fn create(producer: &Producer, args: CreateArgs) -> Result<Exit, Failure> {
     let budget = producer.config().send_msg_timeout;
     let admin = producer.admin().with_timeout(budget);
-    let mut config = TopicConfig::new(args.topic, i32::from(args.queues));
-    config.read_queue_nums = i32::from(args.read_queues.unwrap_or(args.queues));
+    let had = queues_before(&admin, &args).await?;
+    let (write, read) = match (args.queues, had) {
+        (Some(queues), _) => (i32::from(queues), i32::from(queues)),
+        (None, Some(had)) => had,
+        (None, None) => (DEFAULT_QUEUES, DEFAULT_QUEUES),
+    };
+    let mut config = TopicConfig::new(args.topic, write);
+    config.read_queue_nums = args.read_queues.map_or(read, i32::from);
     config.perm = args.perm;
     config.order = args.order;
     config.attributes = args
@@ -162,13 +171,42 @@ async fn create(producer: &Producer, args: CreateArgs) -> Result<Exit, Failure> 
             Failure::failed(failed, error)
         })?;
     }
+    let before = match had {
+        Some((before, _)) if before != write => format!(" instead of {before}"),
+        _ => String::new(),
+    };
     say(&format!(
-        "topic {topic}: {} queues, {} on {}",
-        config.write_queue_nums,
+        "topic {topic}: {write} queues{before}, {} on {}",
         config.perm,
         change.done.join(", ")
     ));
     Ok(exit)
+}
+
+/// Queues of the topic to write to and to read, if it exists already: the most that a broker has, of those that are to
+/// be changed.
+async fn queues_before(admin: &Admin, args: &CreateArgs) -> Result<Option<(i32, i32)>, Failure> {
+    let route = match admin.route(&args.topic).await {
+        Ok(route) => route,
+        Err(error) if error.is_topic_not_found() => return Ok(None),
+        // The brokers say whether there can be such a topic.
+        Err(AdminError::Invalid(_)) => return Ok(None),
+        Err(error) => return Err(failure(&error)),
+    };
+    let is_meant = |name: &str| {
+        let mut brokers = route.broker_datas.iter();
+        let broker = brokers.find(|broker| broker.broker_name == name);
+        args.broker.as_deref().is_none_or(|wanted| wanted == name)
+            && args
+                .cluster
+                .as_deref()
+                .is_none_or(|wanted| broker.is_some_and(|broker| broker.cluster == wanted))
+    };
+    let queues = route.queue_datas.iter();
+    Ok(queues
+        .filter(|data| is_meant(&data.broker_name) && data.write_queue_nums > 0)
+        .map(|data| (data.write_queue_nums, data.read_queue_nums))
+        .max())
 }
 
 async fn list(producer: &Producer, args: &ListArgs) -> Result<Exit, Failure> {

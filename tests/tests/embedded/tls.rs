@@ -99,12 +99,19 @@ async fn messages_of_all_sizes_go_through() -> Result<()> {
 #[tokio::test]
 async fn a_server_that_proves_nothing_is_refused_at_once_with_the_reason() -> Result<()> {
     let (authority, other) = (Authority::new("authority")?, Authority::new("other")?);
+    let namesake = Authority::new("authority")?;
     let ca = authority.ca();
     type Is = fn(&TlsFailure) -> bool;
-    let cases: [(&str, Signed, Is, &str); 5] = [
+    let cases: [(&str, Signed, Is, &str); 6] = [
         (
             "unknown",
             other.sign("good", HERE, Validity::Now)?,
+            |f| *f == TlsFailure::UnknownCa,
+            "tls_ca",
+        ),
+        (
+            "unknown, of a known name",
+            namesake.sign("good", HERE, Validity::Now)?,
             |f| *f == TlsFailure::UnknownCa,
             "tls_ca",
         ),

@@ -130,15 +130,23 @@ async fn missing(patient: &Patient, servers: &[NameServer]) -> Fault {
             Ok(Some(_))
         );
     }
-    if creates {
-        return Fault::new(
-            "topic_not_created_yet",
-            format!("topic {topic} does not exist; brokers would create it with the first message"),
-            "create it (rocketmq-producer topic create), or set create_topic",
-        );
-    }
     let similar = similar_topic(patient).await;
     let similar = similar.map_or_else(String::new, |name| format!("; is {name} meant?"));
+    if creates {
+        let advice = if patient.creates_topics {
+            "create it (rocketmq-producer topic create), or correct its name; create_topic is on, so a send would have a \
+             broker create it"
+        } else {
+            "create it (rocketmq-producer topic create), correct its name, or turn create_topic on"
+        };
+        return Fault::new(
+            "topic_not_created_yet",
+            format!(
+                "topic {topic} does not exist; brokers would create it with the first message{similar}"
+            ),
+            advice,
+        );
+    }
     Fault::new(
         "topic_missing",
         format!(

@@ -227,8 +227,12 @@ fn no_route_since_the_topic_does_not_exist() {
 
 #[test]
 fn no_route_since_the_topic_is_yet_to_be_created() {
-    let cluster = Cluster::start(|builder| builder.auto_create_topics(true));
-    Diagnosis::of(&cluster, &[]).is(8, "topic_not_created_yet");
+    let cluster = Cluster::start(|builder| builder.auto_create_topics(true).topic("oders", 1));
+    let diagnosis = Diagnosis::of(&cluster, &[]);
+    diagnosis.is(8, "topic_not_created_yet");
+    let text = diagnosis.report.to_string();
+    assert!(text.contains("is oders meant?"), "{text}");
+    assert!(text.contains("create_topic is on"), "{text}");
     assert_eq!(cluster.inner.message_count("orders"), 0);
 }
 

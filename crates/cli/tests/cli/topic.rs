@@ -33,6 +33,21 @@ fn a_topic_is_created_listed_and_shown() {
 }
 
 #[test]
+fn a_change_keeps_the_queues_unless_others_are_asked_for_and_then_tells_how_many_there_were() {
+    let cluster = Cluster::start(|builder| builder.topic("orders", 8));
+    let closed = at(&cluster, &["topic", "create", "orders", "--perm", "r"]);
+    assert_eq!(closed.stdout, "topic orders: 8 queues, R-- on broker-a\n");
+    let fewer = at(&cluster, &["topic", "create", "orders", "--queues", "2"]);
+    assert_eq!(
+        fewer.stdout,
+        "topic orders: 2 queues instead of 8, RW- on broker-a\n"
+    );
+    let status = at(&cluster, &["topic", "status", "orders", "--json"]);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["queues"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn what_cannot_be_made_or_shown_is_told() {
     let cluster = Cluster::start(|builder| builder.auto_create_topics(false));
     let bad = at(&cluster, &["topic", "create", "a b"]);

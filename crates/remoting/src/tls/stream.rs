@@ -130,7 +130,10 @@ fn explain(error: io::Error) -> io::Error {
     };
     let failure = match cause {
         Error::InvalidCertificate(problem) => match problem {
-            CertificateError::UnknownIssuer => TlsFailure::UnknownCa,
+            // The latter of one that was signed by a namesake of a trusted authority.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsFailure::UnknownCa
+            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 TlsFailure::Expired
             }
