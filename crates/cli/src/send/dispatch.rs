@@ -374,7 +374,8 @@ impl Dispatcher {
             return;
         };
         if let Err(error) = ledger.append(lines) {
-            // Nothing more is read; what is under way ends, unrecorded.
+            // Nothing more is read or begun; what is under way ends, unrecorded.
+            self.lanes.drain();
             self.ledger = None;
             self.fatal = Some(ledger_failure(error));
         }

@@ -409,3 +409,16 @@ fn a_line_that_is_to_be_compressed_may_be_longer_than_what_is_sent() {
     assert!(ended.stderr.contains("(4 MiB)"), "{ended:?}");
     assert!(ended.stdout.contains("1 line refused"), "{ended:?}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_room_for_its_ledger_it_sends_no_more_of_what_waits_for_its_turn() {
+    let cluster = Cluster::with_orders();
+    let line = |number| format!("{{\"body\":\"{number}\",\"sharding_key\":\"k\"}}\n");
+    let lines: String = (0..50).map(line).collect();
+    let flags = ["--format", "jsonl", "--ordered", "--ledger", "/dev/full"];
+    let ended = run_with(&mut cluster.send(&flags), lines.as_bytes());
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("nothing more was sent"), "{ended:?}");
+    assert_eq!(bodies(&cluster.inner.messages("orders")), ["0"]);
+}
