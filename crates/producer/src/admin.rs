@@ -32,6 +32,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(6);
 /// Largest body of a message that is looked up, once it is no longer compressed: what fits a frame.
 const BODY_LIMIT: ByteSize = ByteSize::mib(16);
 
+/// The most that the messages of one answer are unpacked to: 64 bodies, as many as a broker gives, of the usual limit.
+const ANSWER_LIMIT: ByteSize = ByteSize::mib(256);
+
 /// Administration over a producer's connections, with its credentials and its TLS. Java: `MQAdmin`.
 ///
 /// It comes from [`Producer::admin`](crate::Producer::admin), works from then on until the producer is shut down, and

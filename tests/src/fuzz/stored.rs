@@ -41,6 +41,8 @@ pub(super) fn message(bytes: &[u8]) -> Verdict {
     if let Some((_, before)) = all.split_last() {
         assert!(before.iter().all(Result::is_ok), "nothing after an error");
     }
+    let bodies = all.iter().flatten().map(|message| message.body.len());
+    assert!(bodies.sum::<usize>() <= bytes.len() + LIMIT.as_usize());
     let Ok(message) = read(bytes) else {
         return Verdict::Refused;
     };

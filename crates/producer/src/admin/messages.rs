@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Admin, AdminError, BODY_LIMIT};
+use super::{ANSWER_LIMIT, Admin, AdminError, BODY_LIMIT};
 use crate::config::routing::remoting::ResponseCode;
 use crate::config::routing::remoting::message::{MessageExt, OffsetMessageId};
 use crate::config::routing::remoting::protocol::{
@@ -210,7 +210,7 @@ impl Admin {
             answer => answer?,
         };
         let messages: Result<Vec<_>, _> =
-            MessageExt::decode_all(answer.body(), BODY_LIMIT).collect();
+            MessageExt::decode_all(answer.body(), ANSWER_LIMIT).collect();
         messages.map_err(|error| AdminError::malformed(address, &error))
     }
 }

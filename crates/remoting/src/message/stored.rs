@@ -108,19 +108,23 @@ impl MessageExt {
         }
     }
 
-    /// Reads messages that follow one another; after an error there is nothing more. Java: `MessageDecoder.decodes`.
+    /// Reads messages that follow one another; after an error there is nothing more. Bodies that are compressed are
+    /// unpacked as long as all bodies together have no more bytes than `limit`: some small ones could fill the memory.
+    /// Java: `MessageDecoder.decodes`.
     pub fn decode_all(
         bytes: &Bytes,
-        body_limit: ByteSize,
+        limit: ByteSize,
     ) -> impl Iterator<Item = Result<Self, StoredMessageError>> + use<> {
         let mut rest = bytes.clone();
+        let mut left = limit.as_u64();
         std::iter::from_fn(move || {
             if rest.is_empty() {
                 return None;
             }
-            let message = read(&mut rest, body_limit);
-            if message.is_err() {
-                rest.clear();
+            let message = read(&mut rest, ByteSize::bytes(left));
+            match &message {
+                Ok(message) => left = left.saturating_sub(message.body.len() as u64),
+                Err(_) => rest.clear(),
             }
             Some(message)
         })

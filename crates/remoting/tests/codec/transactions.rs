@@ -148,6 +148,18 @@ fn messages_that_follow_one_another_are_read_until_the_first_that_is_none() {
 }
 
 #[test]
+fn messages_that_follow_one_another_are_not_unpacked_beyond_one_limit_for_all() {
+    let bytes = Bytes::from(stored("stored-compressed-zlib").repeat(3));
+    let read = |limit| -> Vec<_> {
+        let all = MessageExt::decode_all(&bytes, ByteSize::bytes(limit));
+        all.map(|message| message.is_ok()).collect()
+    };
+    assert_eq!(read(15_000), [true, true, true]);
+    assert_eq!(read(14_999), [true, true, false]);
+    assert_eq!(read(5000), [true, false]);
+}
+
+#[test]
 fn a_stored_message_that_is_cut_anywhere_is_refused() {
     for name in ["stored-half-with-uniq-key", "stored-v2-ipv4-7c"] {
         let bytes = stored(name);
