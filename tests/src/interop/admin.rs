@@ -6,15 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use rocketmq_producer::remoting::protocol::{Boundary, TopicConfig};
 use rocketmq_producer::{
-    AdminError, FoundMessages, KeyQuery, Message, MessageQueue, Producer, SendProbe, SendReceipt,
-    TopicTarget,
+    AdminError, FoundMessages, KeyQuery, Message, MessageQueue, SendProbe, SendReceipt, TopicTarget,
 };
 use tokio::time::{Duration, Instant, sleep};
 use xtask::apache::Version;
 
 use super::ground::{PATIENT, SOON, end};
 use super::row::{Group, row};
-use super::trial::{QUEUES, Trial, shown};
+use super::trial::{QUEUES, Trial, known, shown};
 use super::{Cell, Column, Ground};
 
 pub(super) const GROUP: Group = Group::new(
@@ -216,11 +215,6 @@ async fn by_key(ground: Arc<Ground>) -> Result<Cell> {
     ensure!(found.messages.len() == 8, "{found:?}");
     trial.judge().await?;
     Ok(Cell::Passed)
-}
-
-async fn known(ground: &Arc<Ground>, topic: &'static str) -> Result<Producer> {
-    ground.topic(topic, QUEUES).await?;
-    Ok(ground.builder(topic).preheat([topic]).start().await?)
 }
 
 async fn producers(ground: Arc<Ground>) -> Result<Cell> {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use rocketmq_producer::{Message, Producer};
+use rocketmq_producer::Message;
 use tokio::time::{Duration, Instant, sleep};
 use xtask::apache::ProducerConnection;
 
 use super::ground::{SOON, end};
 use super::row::{Group, row};
-use super::trial::{QUEUES, Trial};
+use super::trial::{QUEUES, Trial, known};
 use super::{Cell, Column, Ground};
 
 pub(super) const GROUP: Group = Group::new(
@@ -70,11 +70,6 @@ async fn preheat(ground: Arc<Ground>) -> Result<Cell> {
     ensure!(producer.stats().brokers.dials == dials, "dialled again");
     end(&producer).await?;
     Ok(Cell::Passed)
-}
-
-async fn known(ground: &Arc<Ground>, topic: &'static str) -> Result<Producer> {
-    ground.topic(topic, QUEUES).await?;
-    Ok(ground.builder(topic).preheat([topic]).start().await?)
 }
 
 /// What the brokers list, once `fits`.

@@ -14,7 +14,7 @@ use rocketmq_producer::{
 use tokio::time::{Instant, sleep};
 use xtask::apache::Permission;
 
-use super::ground::{PATIENT, SOON};
+use super::ground::{SOON, end};
 use super::row::{Group, row};
 use super::trial::QUEUES;
 use super::{Cell, Column, Ground};
@@ -94,12 +94,6 @@ async fn ended(
     Ok(receipt.half().message_id().to_string())
 }
 
-async fn shut(producer: &TransactionalProducer) -> Result<()> {
-    let report = producer.shutdown(PATIENT).await;
-    ensure!(report.is_drained(), "{report:?}");
-    Ok(())
-}
-
 async fn commit(ground: Arc<Ground>) -> Result<Cell> {
     let topic = "tx-commit";
     let producer = producer(&ground, topic, Arc::default()).await?;
@@ -119,7 +113,7 @@ async fn commit(ground: Arc<Ground>) -> Result<Cell> {
     }
     let read = ground.read(topic, ids.len()).await?;
     let stats = producer.stats();
-    shut(&producer).await?;
+    end(producer.producer()).await?;
     ensure!(!read.is_empty(), "none is seen: {stats:?}");
     for id in &ids {
         let copies = read.iter().filter(|m| m.msg_id == *id).count();
@@ -143,7 +137,7 @@ async fn rollback(ground: Arc<Ground>) -> Result<Cell> {
     let seen = message(topic, "seen", "commit")?;
     let id = ended(&producer, seen, LocalTransactionState::Commit).await?;
     let read = ground.read(topic, 1).await?;
-    shut(&producer).await?;
+    end(producer.producer()).await?;
     ensure!(!read.is_empty(), "the committed one is not seen");
     ensure!(read.iter().all(|m| m.msg_id == id), "{read:?}");
     if ground.column() == Column::Proxy {
@@ -191,7 +185,7 @@ async fn checked(ground: Arc<Ground>) -> Result<Cell> {
     let stats = producer.stats();
     ensure!(stats.checks_committed >= 1, "{stats:?}");
     ensure!(stats.checks_rolled_back >= 1, "{stats:?}");
-    shut(&producer).await?;
+    end(producer.producer()).await?;
     Ok(Cell::Passed)
 }
 
@@ -205,7 +199,7 @@ async fn inherited(ground: Arc<Ground>) -> Result<Cell> {
     let id = half.receipt().message_id().to_string();
     // Nobody ends the transaction.
     drop(open);
-    shut(&first).await.context("the first producer")?;
+    end(first.producer()).await.context("the first producer")?;
     let checker = Arc::new(Fates::default());
     let second = ground
         .builder(topic)
@@ -217,7 +211,7 @@ async fn inherited(ground: Arc<Ground>) -> Result<Cell> {
         ended(&second, own, LocalTransactionState::Rollback).await?;
     }
     seen(&ground, topic, &id, &checker, 1).await?;
-    shut(&second).await?;
+    end(second.producer()).await?;
     if ground.column() == Column::Proxy {
         return Cell::but("once the new producer has sent a half message too");
     }

@@ -66,19 +66,28 @@ impl Trial {
 
     /// Ends the producer and reads: each message exactly once, where its receipt says, as it was sent.
     pub(super) async fn judge(self) -> Result<Vec<ReadMessage>> {
-        end(&self.producer).await?;
-        let read = self.ground.read(self.topic, self.oracle.receipts()).await?;
+        let read = self.read().await?;
         self.oracle.judge(&read).exactly_once()?;
         Ok(read)
     }
 
     /// Likewise, but unknown outcomes and copies that they explain are as good.
     pub(super) async fn judge_kept(self) -> Result<Vec<ReadMessage>> {
-        end(&self.producer).await?;
-        let read = self.ground.read(self.topic, self.oracle.receipts()).await?;
+        let read = self.read().await?;
         self.oracle.judge(&read).kept()?;
         Ok(read)
     }
+
+    async fn read(&self) -> Result<Vec<ReadMessage>> {
+        end(&self.producer).await?;
+        self.ground.read(self.topic, self.oracle.receipts()).await
+    }
+}
+
+/// A producer that knows a topic, made for it, and its brokers.
+pub(super) async fn known(ground: &Arc<Ground>, topic: &'static str) -> Result<Producer> {
+    ground.topic(topic, QUEUES).await?;
+    Ok(ground.builder(topic).preheat([topic]).start().await?)
 }
 
 /// The one message of a receipt among those read.

@@ -36,13 +36,6 @@ fn known(cluster: &EmbeddedCluster, group: &str) -> usize {
     cluster.producer_connections(group).len()
 }
 
-async fn all_connections_are_closed(cluster: &EmbeddedCluster) {
-    cluster_is(cluster, |cluster| {
-        cluster.connections(A).unwrap() == 0 && cluster.name_server_connections(0).unwrap() == 0
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_at_the_moment_of_the_start_leaves_no_group_behind() {
     let cluster = cluster(1).await;

@@ -8,7 +8,7 @@ use rocketmq_producer_core::config::routing::remoting::{Delivery, Message, Reque
 use rocketmq_producer_core::{
     ErrorKind, Producer, SendFailure, SendOptions, ShutdownReport, StartError, State,
 };
-use rocketmq_producer_embedded::{Condition, EmbeddedCluster, Fault, Reaction};
+use rocketmq_producer_embedded::{Condition, Fault, Reaction};
 use tokio::task::JoinSet;
 
 use crate::support::*;
@@ -362,13 +362,6 @@ async fn shutdown_takes_the_longest_patience_there_is() {
     producer.send(message()).await.unwrap();
     let report = soon(producer.shutdown(Duration::MAX)).await;
     assert!(report.is_drained());
-}
-
-async fn all_connections_are_closed(cluster: &EmbeddedCluster) {
-    cluster_is(cluster, |cluster| {
-        cluster.connections(A).unwrap() == 0 && cluster.name_server_connections(0).unwrap() == 0
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -153,6 +153,14 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
     soon(looking).await;
 }
 
+/// Waits until no connection is left, to broker A or to the name server.
+pub(crate) async fn all_connections_are_closed(cluster: &EmbeddedCluster) {
+    cluster_is(cluster, |cluster| {
+        cluster.connections(A).unwrap() == 0 && cluster.name_server_connections(0).unwrap() == 0
+    })
+    .await;
+}
+
 /// An error and its causes, as a log would print them.
 pub(crate) use rocketmq_producer_core::config::routing::remoting::with_causes as chain;
 
