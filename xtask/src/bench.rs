@@ -55,6 +55,9 @@ pub(crate) struct Options {
     /// Measure 1, 2 and 4 connections per broker instead: what the default is chosen by; about 3 minutes.
     #[arg(long, group = "mode")]
     connections: bool,
+    /// Measure one worker thread of the runtime against one per core instead; about 2 minutes.
+    #[arg(long, group = "mode")]
+    runtime: bool,
     /// Rounds, interleaved; tables show medians and the spread.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: Option<u32>,
@@ -171,6 +174,7 @@ impl Options {
             (self.headers, compare::headers as fn() -> Comparison),
             (self.security, compare::security),
             (self.connections, compare::connections),
+            (self.runtime, compare::runtime),
         ]
         .into_iter()
         .find_map(|(wanted, comparison)| wanted.then(comparison))

@@ -3,6 +3,7 @@
 mod connections;
 mod headers;
 mod report;
+mod runtime;
 mod security;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::targets::{Choice, Keys, Kind, Target, sign};
 
 pub(super) use self::connections::connections;
 pub(super) use self::headers::headers;
+pub(super) use self::runtime::runtime;
 pub(super) use self::security::security;
 
 /// What is compared, and where.
@@ -44,6 +46,8 @@ struct Variant {
     signs: bool,
     tls: bool,
     settings: &'static [(&'static str, &'static str)],
+    /// Threads of the runtime; as many as there are cores unless given.
+    workers: Option<u8>,
     /// Only with single sends of 256 B.
     small_only: bool,
 }
@@ -56,6 +60,7 @@ impl Variant {
             signs: false,
             tls: false,
             settings: &[],
+            workers: None,
             small_only: false,
         }
     }
@@ -219,6 +224,10 @@ impl Stage<'_> {
         for (key, value) in variant.settings {
             setting(&mut command, key, value);
         }
+        if let Some(workers) = variant.workers {
+            // By this tokio knows it.
+            command.env("TOKIO_WORKER_THREADS", workers.to_string());
+        }
         let servers = &target.name_servers;
         clients::arguments(&mut command, servers, cell, warm_up, count, None);
         clients::measure(&mut command)
@@ -284,7 +293,7 @@ mod tests {
 
     #[test]
     fn every_variant_has_its_base_beside_it_in_every_cell() {
-        for comparison in [security(), connections(), headers()] {
+        for comparison in [security(), connections(), headers(), runtime()] {
             for choice in &comparison.choices {
                 for cell in comparison.cells(*choice) {
                     let order = comparison.order(&cell, 1);

@@ -11,8 +11,8 @@ pub(super) struct Goal {
     pub(super) aim: Aim,
     pub(super) measured: Spread,
     pub(super) unit: &'static str,
-    /// Whether it says something about the peers.
-    pub(super) against_peers: bool,
+    /// If it says something about the peers: what the figure is for the floor.
+    pub(super) floor: Option<Spread>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,32 +31,49 @@ impl Aim {
             Self::Shown => "–".to_owned(),
         }
     }
+
+    fn reached_by(self, figure: &Spread) -> Option<Reached> {
+        let (median, low, high) = (figure.median()?, figure.low()?, figure.high()?);
+        let (by_median, by_interval) = match self {
+            Self::AtMost(aim) => (median <= aim, low <= aim),
+            Self::AtLeast(aim) => (median >= aim, high >= aim),
+            Self::Shown => (true, true),
+        };
+        Some(match (by_median, by_interval) {
+            (true, _) => Reached::ByMedian,
+            (false, true) => Reached::ByInterval,
+            (false, false) => Reached::Never,
+        })
+    }
 }
 
 impl Goal {
     /// A target is met when the interval over the rounds reaches it; whether its median does is said as well.
     pub(super) fn verdict(&self, enough_peers: bool) -> &'static str {
-        if self.against_peers && !enough_peers {
+        if self.floor.is_some() && !enough_peers {
             return "no claim: fewer than two peers ran";
         }
-        let (Some(median), Some(low), Some(high)) = (
-            self.measured.median(),
-            self.measured.low(),
-            self.measured.high(),
-        ) else {
+        if self.aim == Aim::Shown {
+            return "–";
+        }
+        let Some(reached) = self.aim.reached_by(&self.measured) else {
             return "not measured";
         };
-        let (by_median, by_interval) = match self.aim {
-            Aim::AtMost(aim) => (median <= aim, low <= aim),
-            Aim::AtLeast(aim) => (median >= aim, high >= aim),
-            Aim::Shown => return "–",
-        };
-        match (by_median, by_interval) {
-            (true, _) => "met",
-            (false, true) => "met by the interval, not by the median",
-            (false, false) => "**missed**",
+        let floor = self.floor.as_ref();
+        match (reached, floor.and_then(|floor| self.aim.reached_by(floor))) {
+            (Reached::ByMedian, _) => "met",
+            (Reached::ByInterval, _) => "met by the interval, not by the median",
+            (Reached::Never, Some(Reached::Never)) => "**missed**, by the floor too",
+            (Reached::Never, _) => "**missed**",
         }
     }
+}
+
+/// How far the rounds reach an aim.
+enum Reached {
+    ByMedian,
+    ByInterval,
+    Never,
 }
 
 /// Looks up figures of one body on one target.
@@ -99,18 +116,24 @@ impl Scope<'_> {
         }
     }
 
-    /// Ours over the best peer's, round by round.
+    /// Ours over the best peer's, round by round, and the floor's.
     fn over_best(
         &self,
         work: Work,
         in_flight: u32,
         field: fn(&Run) -> f64,
         lowest: bool,
-    ) -> Spread {
-        self.samples.over_rounds(|round| {
-            let ours = field(self.run(round, work, in_flight, Client::Ours)?);
-            Some(ours / self.best(round, work, in_flight, field, lowest)?)
-        })
+    ) -> OverBest {
+        let of = |client| {
+            self.samples.over_rounds(|round| {
+                let figure = field(self.run(round, work, in_flight, client)?);
+                Some(figure / self.best(round, work, in_flight, field, lowest)?)
+            })
+        };
+        OverBest {
+            ours: of(Client::Ours),
+            floor: of(Client::Floor),
+        }
     }
 
     /// Some function of ours and the floor's, round by round.
@@ -136,6 +159,12 @@ impl Scope<'_> {
             Some(field(auto) / field(single))
         })
     }
+}
+
+/// Figures over the best peer's.
+struct OverBest {
+    ours: Spread,
+    floor: Spread,
 }
 
 const RATE: fn(&Run) -> f64 = |run| run.msgs_per_s;
@@ -172,23 +201,27 @@ pub(super) fn goals(
     goals
 }
 
-fn add(
-    goals: &mut Vec<Goal>,
-    against_peers: bool,
-    what: String,
-    aim: Aim,
-    unit: &'static str,
-    measured: Spread,
-) {
-    if measured.median().is_some() {
-        goals.push(Goal {
-            what,
-            aim,
-            measured,
-            unit,
-            against_peers,
-        });
-    }
+fn add(goals: &mut Vec<Goal>, what: String, aim: Aim, unit: &'static str, measured: Spread) {
+    let goal = Goal {
+        what,
+        aim,
+        measured,
+        unit,
+        floor: None,
+    };
+    goals.extend(goal.measured.median().map(|_| goal));
+}
+
+/// A figure over the best peer's.
+fn add_over_best(goals: &mut Vec<Goal>, what: String, aim: Aim, over_best: OverBest) {
+    let goal = Goal {
+        what,
+        aim,
+        measured: over_best.ours,
+        unit: " ×",
+        floor: Some(over_best.floor),
+    };
+    goals.extend(goal.measured.median().map(|_| goal));
 }
 
 fn singles(scope: &Scope<'_>, kind: Kind, place: &str, goals: &mut Vec<Goal>) {
@@ -199,25 +232,25 @@ fn singles(scope: &Scope<'_>, kind: Kind, place: &str, goals: &mut Vec<Goal>) {
         match kind {
             Kind::Null => {
                 let text = what("CPU per message over the best peer's");
-                add(goals, true, text, Aim::AtMost(0.1), " ×", cpu);
+                add_over_best(goals, text, Aim::AtMost(0.1), cpu);
                 let text = what("throughput over the best peer's");
-                add(goals, true, text, Aim::AtLeast(8.0), " ×", rate);
+                add_over_best(goals, text, Aim::AtLeast(8.0), rate);
             }
             Kind::Real => {
                 let text = what("CPU per message over the best peer's");
-                add(goals, true, text, Aim::Shown, " ×", cpu);
+                add_over_best(goals, text, Aim::Shown, cpu);
                 let text = what("throughput over the best peer's");
-                add(goals, true, text, Aim::AtLeast(2.0), " ×", rate);
+                add_over_best(goals, text, Aim::AtLeast(2.0), rate);
                 let of_floor = scope.with_floor(Work::Single, in_flight, |ours, floor| {
                     ours.msgs_per_s / floor.msgs_per_s
                 });
                 let text = what("throughput over the floor's");
-                add(goals, false, text, Aim::AtLeast(0.95), " ×", of_floor);
+                add(goals, text, Aim::AtLeast(0.95), " ×", of_floor);
                 let above = scope.with_floor(Work::Single, in_flight, |ours, floor| {
                     ours.cpu_us_per_msg - floor.cpu_us_per_msg
                 });
                 let text = what("CPU per message above the floor's");
-                add(goals, false, text, Aim::AtMost(2.0), " µs", above);
+                add(goals, text, Aim::AtMost(2.0), " µs", above);
             }
         }
     }
@@ -228,7 +261,6 @@ fn one_at_a_time(scope: &Scope<'_>, place: &str, goals: &mut Vec<Goal>) {
     let p50 = scope.with_floor(Work::Single, 1, |ours, floor| ours.p50_us / floor.p50_us);
     add(
         goals,
-        false,
         what("median over the floor's"),
         Aim::AtMost(1.1),
         " ×",
@@ -238,20 +270,20 @@ fn one_at_a_time(scope: &Scope<'_>, place: &str, goals: &mut Vec<Goal>) {
         ours.cpu_us_per_msg / floor.cpu_us_per_msg
     });
     let text = what("CPU per message over the floor's");
-    add(goals, false, text, Aim::AtMost(1.5), " ×", cpu);
+    add(goals, text, Aim::AtMost(1.5), " ×", cpu);
     let p999 = scope.over_best(Work::Single, 1, P999, true);
     let text = what("p99.9 over the best peer's");
-    add(goals, true, text, Aim::AtMost(1.0), " ×", p999);
+    add_over_best(goals, text, Aim::AtMost(1.0), p999);
     let auto = scope.auto_over_single(1, P50);
     let text = what("median with automatic batches over that without");
-    add(goals, false, text, Aim::AtMost(1.05), " ×", auto);
+    add(goals, text, Aim::AtMost(1.05), " ×", auto);
 }
 
 fn batches(scope: &Scope<'_>, kind: Kind, place: &str, goals: &mut Vec<Goal>) {
     let what = |figure: &str| format!("{place}, batches of 32: {figure}");
     let cpu = scope.over_best(Work::Batch, 1024, CPU, true);
     let text = what("CPU per message over the best peer's");
-    add(goals, true, text, Aim::AtMost(0.25), " ×", cpu);
+    add_over_best(goals, text, Aim::AtMost(0.25), cpu);
     let rate = scope.with_floor(Work::Batch, 1024, |ours, floor| {
         ours.msgs_per_s / floor.msgs_per_s
     });
@@ -259,14 +291,7 @@ fn batches(scope: &Scope<'_>, kind: Kind, place: &str, goals: &mut Vec<Goal>) {
         Kind::Real => Aim::AtLeast(0.9),
         Kind::Null => Aim::Shown,
     };
-    add(
-        goals,
-        false,
-        what("throughput over the floor's"),
-        aim,
-        " ×",
-        rate,
-    );
+    add(goals, what("throughput over the floor's"), aim, " ×", rate);
     for in_flight in [64, 1024] {
         let gain = scope.auto_over_single(in_flight, RATE);
         let aim = match (kind, in_flight) {
@@ -276,30 +301,32 @@ fn batches(scope: &Scope<'_>, kind: Kind, place: &str, goals: &mut Vec<Goal>) {
         let text = format!(
             "{place}, {in_flight} in flight: throughput with automatic batches over that without"
         );
-        add(goals, false, text, aim, " ×", gain);
+        add(goals, text, aim, " ×", gain);
     }
 }
 
 fn start_and_memory(scope: &Scope<'_>, place: &str, goals: &mut Vec<Goal>) {
     let first = scope.ours(Work::Single, 64, |run| run.first_ack_ms);
     let text = format!("{place}: from `main` to the first acknowledgement");
-    add(goals, false, text, Aim::AtMost(5.0), " ms", first);
+    add(goals, text, Aim::AtMost(5.0), " ms", first);
     let memory = scope.ours(Work::Single, 1024, |run| run.rss_mib);
     let text = format!("{place}, 1024 in flight: resident memory");
-    add(goals, false, text, Aim::AtMost(12.0), " MiB", memory);
+    add(goals, text, Aim::AtMost(12.0), " MiB", memory);
 }
 
 fn tails(samples: &Samples, target: &str, peers: &[Client], goals: &mut Vec<Goal>) {
     for &peer in peers {
-        let measured = samples.over_rounds(|round| {
+        let ours = samples.over_rounds(|round| {
             let ours = samples.tail(round, target, Client::Ours, peer)?;
             Some(ours.p999_us / samples.tail(round, target, peer, peer)?.p999_us)
         });
+        // The floor has no open loop.
+        let floor = Spread::of(Vec::new());
         let text = format!(
             "{target}, 256 B, open loop at half the maximum of {}: p99.9 over its",
             peer.name()
         );
-        add(goals, true, text, Aim::AtMost(1.0), " ×", measured);
+        add_over_best(goals, text, Aim::AtMost(1.0), OverBest { ours, floor });
     }
 }
 
@@ -308,12 +335,16 @@ mod tests {
     use super::*;
 
     fn goal(aim: Aim, values: &[f64]) -> Goal {
+        beside(aim, values, &[])
+    }
+
+    fn beside(aim: Aim, values: &[f64], floor: &[f64]) -> Goal {
         Goal {
             what: String::new(),
             aim,
             measured: Spread::of(values.to_vec()),
             unit: "",
-            against_peers: true,
+            floor: Some(Spread::of(floor.to_vec())),
         }
     }
 
@@ -328,6 +359,14 @@ mod tests {
             "met"
         );
         assert_eq!(at_most(&[]), "not measured");
+    }
+
+    #[test]
+    fn a_miss_says_whether_the_floor_misses_too() {
+        let verdict = |floor: &[f64]| beside(Aim::AtLeast(2.0), &[1.5], floor).verdict(true);
+        assert_eq!(verdict(&[1.7, 1.8, 1.9]), "**missed**, by the floor too");
+        assert_eq!(verdict(&[1.7, 1.8, 2.1]), "**missed**");
+        assert_eq!(verdict(&[]), "**missed**");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::goals::{Aim, Goal};
 use super::machine::Machine;
-use super::sample::{Cell, Client, Run, RunResult, Sample, Samples, Work};
+use super::sample::{Cell, Client, Run, RunResult, Sample, Samples, Spread, Work};
 
 /// Everything that a report tells.
 pub(super) struct Report<'a> {
@@ -74,13 +74,16 @@ impl Report<'_> {
             .count();
         text.push_str(
             "## Targets\n\nRatios are taken round by round: (lowest to highest). A target is met when the interval \
-             reaches it.\n\n| what | target | measured | |\n|---|---|---|---|\n",
+             reaches it. Beside a ratio to the best peer stands that of the floor: what the machine and the broker leave to \
+             any client.\n\n| what | target | measured | the floor | |\n|---|---|---|---|---|\n",
         );
         for goal in self.goals {
             let measured = goal.measured.show(|value| digits(value, 3));
+            let floor = goal.floor.as_ref().and_then(Spread::median);
+            let floor = floor.map_or_else(String::new, |value| digits(value, 3) + goal.unit);
             let _ = writeln!(
                 text,
-                "| {} | {} | {measured}{} | {} |",
+                "| {} | {} | {measured}{} | {floor} | {} |",
                 goal.what,
                 goal.aim.show(goal.unit),
                 goal.unit,
@@ -222,6 +225,7 @@ impl Report<'_> {
             median: Option<f64>,
             lowest: Option<f64>,
             highest: Option<f64>,
+            floor: Option<f64>,
         }
         let mut text = serde_json::to_string_pretty(&Json {
             command: self.command,
@@ -247,6 +251,7 @@ impl Report<'_> {
                     median: goal.measured.median(),
                     lowest: goal.measured.low(),
                     highest: goal.measured.high(),
+                    floor: goal.floor.as_ref().and_then(Spread::median),
                 })
                 .collect(),
             samples: &self.samples.0,
