@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use rocketmq_producer::remoting::message::{MessageExt, OffsetMessageId, property};
 use rocketmq_producer::{FoundMessages, KeyQuery, Producer};
 use serde_json::{Map, Value, json};
@@ -43,14 +43,10 @@ struct GetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("what").args(["id", "key"]).required(true)))]
 struct FindArgs {
     /// Message id (UNIQ_KEY), as in `msgId` of a ledger and as consumers see it.
-    #[arg(
-        long,
-        value_name = "ID",
-        required_unless_present = "key",
-        conflicts_with = "key"
-    )]
+    #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// One of the message's keys.
     #[arg(long, value_name = "KEY")]

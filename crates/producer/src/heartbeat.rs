@@ -5,7 +5,7 @@
 //! interval. They are sent as two-way requests in parallel: only an answer shows that the broker
 //! took it, and a refusal shows wrong credentials early.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,12 +53,36 @@ pub(crate) struct Heartbeats {
     tasks: TaskTracker,
     cancel: CancellationToken,
     counts: Arc<Counts>,
+    failing: Arc<Failing>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     succeeded: AtomicU64,
     failed: AtomicU64,
+}
+
+/// Brokers whose last heartbeat failed. A broker that closes each connection is dialled again and again, and a warning for
+/// each would drown all others.
+#[derive(Debug, Default)]
+struct Failing(Mutex<HashSet<Arc<str>>>);
+
+impl Failing {
+    /// Notes how one ended; whether that is another end than the one before.
+    fn note(&self, peer: &str, is_failure: bool) -> bool {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_failure {
+            !failing.contains(peer) && failing.insert(Arc::from(peer))
+        } else {
+            failing.remove(peer)
+        }
+    }
+
+    /// Forgets all but these.
+    fn keep(&self, addresses: &[Arc<str>]) {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failing.retain(|address| addresses.contains(address));
+    }
 }
 
 impl ConnectionHandler for Heartbeats {
@@ -113,6 +137,7 @@ impl Heartbeats {
             tasks,
             cancel,
             counts: Arc::default(),
+            failing: Arc::default(),
         }
     }
 
@@ -167,7 +192,9 @@ impl Heartbeats {
                 _ = ticks.tick() => {
                     // Each route holds the addresses of its brokers.
                     pool.prune();
-                    for address in mapping.broker_addresses() {
+                    let addresses = mapping.broker_addresses();
+                    self.failing.keep(&addresses);
+                    for address in addresses {
                         if under_way.values().all(|other| *other != address) {
                             let beat = Arc::clone(&self).beat_at(pool.endpoint(&address));
                             let beat = beats.spawn(async move {
@@ -264,6 +291,7 @@ impl Heartbeats {
     ) -> impl Future<Output = Result<(), SendFailure>> + Send + use<> {
         let body = self.body();
         let counts = Arc::clone(&self.counts);
+        let failing = Arc::clone(&self.failing);
         async move {
             let request = connection.request(&HeartbeatRequestHeader, &body, deadline);
             let result = match request.await {
@@ -274,11 +302,24 @@ impl Heartbeats {
                 }),
                 Err(error) => Err(SendFailure::Request(error)),
             };
+            let is_new = failing.note(connection.peer(), result.is_err());
             match &result {
-                Ok(()) => counts.succeeded.fetch_add(1, Relaxed),
+                Ok(()) => {
+                    if is_new {
+                        debug!(broker = connection.peer(), "heartbeats succeed again");
+                    }
+                    counts.succeeded.fetch_add(1, Relaxed)
+                }
                 Err(failure) => {
                     let failure = failure.with_causes();
-                    warn!(broker = connection.peer(), failure, "heartbeat failed");
+                    if is_new {
+                        warn!(broker = connection.peer(), failure, "heartbeat failed");
+                    } else {
+                        debug!(
+                            broker = connection.peer(),
+                            failure, "heartbeat failed again"
+                        );
+                    }
                     counts.failed.fetch_add(1, Relaxed)
                 }
             };

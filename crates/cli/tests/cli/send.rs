@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rocketmq_producer::remoting::ResponseCode;
+use rocketmq_producer::remoting::{RequestCode, ResponseCode};
 use rocketmq_producer_embedded::{Condition, Fault, Reaction, StoredMessage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -395,6 +395,22 @@ fn what_ended_a_send_is_told_once() {
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert_eq!(ended.stderr.matches("attempt 1: ").count(), 1, "{ended:?}");
     let told = ended.stderr.matches("did not come back within").count();
+    assert_eq!(told, 1, "{ended:?}");
+}
+
+#[test]
+fn a_broker_that_refuses_every_heartbeat_is_told_of_once() {
+    let cluster = Cluster::start(|builder| builder.topic("orders", 1));
+    let faults = cluster.inner.faults("broker-a").unwrap();
+    faults.arm(Fault::new(Condition::any(), Reaction::CloseBefore));
+    let ended = run_with(&mut cluster.send(&["--timeout", "1500"]), b"one\n");
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    let dials = cluster
+        .inner
+        .requests("broker-a", RequestCode::HEART_BEAT)
+        .unwrap();
+    assert!(dials > 2, "{dials}");
+    let told = ended.stderr.matches("heartbeat failed").count();
     assert_eq!(told, 1, "{ended:?}");
 }
 

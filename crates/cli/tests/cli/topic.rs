@@ -59,6 +59,12 @@ fn what_cannot_be_made_or_shown_is_told() {
     let unknown = at(&cluster, &["topic", "status", "nosuch"]);
     assert_eq!(unknown.status, Some(1), "{unknown:?}");
     assert!(unknown.stderr.contains("advice: create the topic"));
+    let neither = at(&cluster, &["message", "find", "--topic", "orders"]);
+    assert_eq!(neither.status, Some(2), "{neither:?}");
+    assert!(
+        neither.stderr.contains("<--id <ID>|--key <KEY>>"),
+        "{neither:?}"
+    );
 }
 
 #[test]
