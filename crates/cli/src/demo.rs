@@ -66,6 +66,15 @@ pub(crate) async fn run(args: DemoArgs) -> Result<Exit, Failure> {
     let health = health(&producer);
     producer.shutdown(GOODBYE).await;
     let tally = outcome?;
+    if tally.acked_count() == 0 {
+        // Nothing was measured, and there is nothing to look at.
+        say(&format!(
+            "messages    0 acked, {} not, in {:.2} s",
+            tally.failed(),
+            tally.elapsed().as_secs_f64()
+        ));
+        return Ok(tally.exit());
+    }
 
     say(&format!(
         "{}\n\n{}\n\n{health}",

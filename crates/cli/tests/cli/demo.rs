@@ -48,3 +48,12 @@ fn a_cluster_elsewhere_is_sent_to_and_not_read_back() {
     assert_eq!(cluster.inner.message_count("orders"), 200);
     assert!(ended.stdout.contains("nothing was read back"), "{ended:?}");
 }
+
+#[test]
+fn without_an_acknowledged_message_no_figures_are_shown() {
+    let flags = ["demo", "--namesrv", "127.0.0.1:1", "--messages", "3"];
+    let ended = run(&mut command(&flags));
+    assert_eq!(ended.status, Some(1), "{ended:?}");
+    assert!(ended.stdout.starts_with("messages    0 acked, 3 not"));
+    assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
+}
