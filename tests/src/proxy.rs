@@ -43,19 +43,12 @@ struct Shared {
     upstream: String,
     /// Addresses in answers that clients must not see, and those they see instead, each in quotes.
     replaced: Vec<(String, String)>,
-    order: watch::Sender<Order>,
+    /// What connections obey.
+    fault: watch::Sender<Fault>,
     counts: Counters,
     trace: Trace,
     /// Whether SYNs go unanswered by now.
     silent: watch::Sender<bool>,
-}
-
-/// What connections obey.
-#[derive(Debug, Clone, Default)]
-struct Order {
-    fault: Fault,
-    /// Grows with each order to reset what there is.
-    resets: u64,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +96,7 @@ impl FaultProxy {
             address,
             upstream: upstream.to_owned(),
             replaced,
-            order: watch::Sender::default(),
+            fault: watch::Sender::default(),
             counts: Counters::default(),
             trace,
             silent: watch::Sender::default(),
@@ -133,7 +126,7 @@ impl FaultProxy {
     /// Does this to the traffic from now on, also on connections that exist.
     pub fn set(&self, fault: Fault) {
         self.shared.counts.since_set.store(0, Ordering::Release);
-        self.shared.order.send_modify(|order| order.fault = fault);
+        self.shared.fault.send_replace(fault);
     }
 
     /// [`Fault::Silent`], and waits until it holds.
@@ -144,11 +137,6 @@ impl FaultProxy {
         self.set(Fault::Silent);
         // The sender lives as long as this.
         let _ = self.shared.silent.subscribe().wait_for(|is| *is).await;
-    }
-
-    /// Resets every connection at once; new ones are welcome.
-    pub fn reset_now(&self) {
-        self.shared.order.send_modify(|order| order.resets += 1);
     }
 
     /// What it has seen so far.
@@ -270,11 +258,11 @@ async fn accept(
     tasks: TaskTracker,
     cancel: CancellationToken,
 ) {
-    let mut order = shared.order.subscribe();
+    let mut faults = shared.fault.subscribe();
     let mut listener = Some(listener);
     let mut full = None;
     loop {
-        let fault = order.borrow_and_update().fault.clone();
+        let fault = faults.borrow_and_update().clone();
         if fault.ends_connections() {
             listener = None;
             if fault == Fault::Refuse {
@@ -292,7 +280,7 @@ async fn accept(
         }
         let client = tokio::select! {
             () = cancel.cancelled() => return,
-            changed = order.changed() => match changed {
+            changed = faults.changed() => match changed {
                 Ok(()) => continue,
                 Err(_) => return,
             },

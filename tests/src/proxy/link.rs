@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::frame::{RawFrame, forged, read_frame};
-use super::{Fault, Mischief, Order, Shared, Trace, What};
+use super::{Fault, Mischief, Shared, Trace, What};
 
 /// Frames on their way to the client; more wait in the server's socket.
 const TO_CLIENT: usize = 4096;
@@ -69,16 +69,14 @@ pub(super) async fn run(shared: Arc<Shared>, mut client: TcpStream, number: u64)
 }
 
 async fn serve(link: &Link, client: &mut TcpStream) -> End {
-    let mut order = link.shared.order.subscribe();
-    let resets = order.borrow().resets;
+    let mut faults = link.shared.fault.subscribe();
     let cut = async {
-        let is_cut = |order: &Order| order.resets != resets || order.fault.ends_connections();
         // The sender lives as long as the proxy, which ends this task before.
-        let _ = order.wait_for(is_cut).await;
+        let _ = faults.wait_for(Fault::ends_connections).await;
         End::Reset
     };
     let connected = async {
-        passable(&mut link.shared.order.subscribe()).await;
+        passable(&mut link.shared.fault.subscribe()).await;
         if link.fault() == Fault::HalfOpen {
             swallow_all(client).await;
             return End::Close;
@@ -119,14 +117,14 @@ async fn upward(
     mut to: WriteHalf<'_>,
     due: mpsc::Sender<Due>,
 ) -> io::Result<End> {
-    let mut order = link.shared.order.subscribe();
+    let mut faults = link.shared.fault.subscribe();
     let mut buffer = BytesMut::new();
     loop {
-        passable(&mut order).await;
+        passable(&mut faults).await;
         let Some(frame) = read_frame(&mut from, &mut buffer).await? else {
             return Ok(End::Close);
         };
-        passable(&mut order).await;
+        passable(&mut faults).await;
         let head = &frame.head;
         let is_send = head.is_send();
         if is_send {
@@ -174,10 +172,10 @@ async fn upward(
 
 /// From the server to the client.
 async fn downward(link: &Link, mut from: ReadHalf<'_>, due: mpsc::Sender<Due>) -> io::Result<End> {
-    let mut order = link.shared.order.subscribe();
+    let mut faults = link.shared.fault.subscribe();
     let mut buffer = BytesMut::new();
     loop {
-        passable(&mut order).await;
+        passable(&mut faults).await;
         let Some(frame) = read_frame(&mut from, &mut buffer).await? else {
             // What is on its way arrives first.
             let last = Due {
@@ -187,7 +185,7 @@ async fn downward(link: &Link, mut from: ReadHalf<'_>, due: mpsc::Sender<Due>) -
             let _ = due.send(last).await;
             return std::future::pending().await;
         };
-        passable(&mut order).await;
+        passable(&mut faults).await;
         let head = &frame.head;
         let pending = head
             .is_response()
@@ -250,8 +248,8 @@ async fn deliver(mut to: WriteHalf<'_>, mut dues: mpsc::Receiver<Due>) -> io::Re
 }
 
 /// Waits while everything stands still.
-async fn passable(order: &mut watch::Receiver<Order>) {
-    let _ = order.wait_for(|order| order.fault != Fault::Stall).await;
+async fn passable(faults: &mut watch::Receiver<Fault>) {
+    let _ = faults.wait_for(|fault| *fault != Fault::Stall).await;
 }
 
 async fn swallow_all(client: &mut TcpStream) {
@@ -273,7 +271,7 @@ impl Due {
 
 impl Link {
     fn fault(&self) -> Fault {
-        self.shared.order.borrow().fault.clone()
+        self.shared.fault.borrow().clone()
     }
 
     /// Whether the frame that has just come gets lost; the connection is dead or has to be reset then.

@@ -31,8 +31,6 @@ impl Permission {
     pub const READ_WRITE: Self = Self(6);
     /// 4: producers see no queue.
     pub const READ_ONLY: Self = Self(4);
-    /// 2: consumers see no queue.
-    pub const WRITE_ONLY: Self = Self(2);
 }
 
 /// Running name servers, master brokers and what a specification asks for beyond them; dropping it kills them and removes their files.
@@ -200,22 +198,8 @@ impl Cluster {
     /// # Errors
     /// When a broker refuses it or does not answer.
     pub fn create_topic(&self, topic: &str, queues: u32, permission: Permission) -> Result<()> {
-        self.create_topic_with(topic, queues, permission, "")
-    }
-
-    /// Like [`create_topic`](Self::create_topic), with topic attributes of 5.x such as `+message.type=DELAY`.
-    ///
-    /// # Errors
-    /// As [`create_topic`](Self::create_topic).
-    pub fn create_topic_with(
-        &self,
-        topic: &str,
-        queues: u32,
-        permission: Permission,
-        attributes: &str,
-    ) -> Result<()> {
         for broker in &self.brokers {
-            create_on(broker, topic, queues, permission, attributes)?;
+            create_on(broker, topic, queues, permission)?;
         }
         for name_server in &self.name_servers {
             self.wait_in_route(topic, name_server)?;
@@ -295,13 +279,7 @@ fn proxy(
     ))
 }
 
-fn create_on(
-    broker: &Node,
-    topic: &str,
-    queues: u32,
-    permission: Permission,
-    attributes: &str,
-) -> Result<()> {
+fn create_on(broker: &Node, topic: &str, queues: u32, permission: Permission) -> Result<()> {
     let queues = queues.to_string();
     let permission = permission.0.to_string();
     let fields = [
@@ -313,15 +291,8 @@ fn create_on(
         ("topicFilterType", "SINGLE_TAG"),
         ("topicSysFlag", "0"),
         ("order", "false"),
-        ("attributes", attributes),
     ];
-    // 4.9.7 has no attributes and 5.x takes no empty ones.
-    let sent = if attributes.is_empty() {
-        &fields[..fields.len() - 1]
-    } else {
-        &fields[..]
-    };
-    probe::ask(broker.address(), CREATE_TOPIC, sent, REQUEST_TIMEOUT)
+    probe::ask(broker.address(), CREATE_TOPIC, &fields, REQUEST_TIMEOUT)
         .and_then(probe::Answer::ok)
         .with_context(|| format!("cannot create topic {topic} on {}", broker.name()))?;
     Ok(())
