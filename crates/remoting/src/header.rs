@@ -1,5 +1,7 @@
 //! Typed request headers, written field by field straight into a connection's buffer.
 
+use std::borrow::Cow;
+
 use crate::code::RequestCode;
 
 /// A request whose header knows how to write its own fields.
@@ -52,4 +54,25 @@ impl RequestHeader for NoFields {
     }
 
     fn write_fields<S: FieldSink>(&self, _: &mut S) {}
+}
+
+/// Fields with their values, in the order in which they were written.
+pub(crate) struct Collected<'a>(pub(crate) Vec<(Cow<'a, str>, String)>);
+
+impl FieldSink for Collected<'_> {
+    fn text(&mut self, name: &'static str, value: &str) {
+        self.0.push((Cow::Borrowed(name), value.to_owned()));
+    }
+
+    fn text_parts(&mut self, name: &'static str, parts: &[&str]) {
+        self.0.push((Cow::Borrowed(name), parts.concat()));
+    }
+
+    fn integer(&mut self, name: &'static str, value: i64) {
+        self.text(name, itoa::Buffer::new().format(value));
+    }
+
+    fn added(&mut self, name: &str, value: &str) {
+        self.0.push((Cow::Owned(name.to_owned()), value.to_owned()));
+    }
 }

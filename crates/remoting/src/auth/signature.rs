@@ -1,6 +1,5 @@
 //! The signature itself: HMAC-SHA1 over the values of a request's fields and its body.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use base64::Engine;
@@ -10,7 +9,7 @@ use sha1::Sha1;
 
 use super::{ACCESS_KEY, Credentials, SECURITY_TOKEN, SIGNATURE};
 use crate::command::RemotingCommand;
-use crate::header::{FieldSink, RequestHeader};
+use crate::header::{Collected, FieldSink, RequestHeader};
 
 /// Characters of the 20 bytes of a signature in Base64.
 const LENGTH: usize = 28;
@@ -142,26 +141,5 @@ impl FieldSink for Ordered {
     fn added(&mut self, _: &str, _: &str) {
         // Its name may be any.
         self.holds = false;
-    }
-}
-
-/// Fields in the order in which they were written.
-struct Collected(Vec<(Cow<'static, str>, String)>);
-
-impl FieldSink for Collected {
-    fn text(&mut self, name: &'static str, value: &str) {
-        self.0.push((Cow::Borrowed(name), value.to_owned()));
-    }
-
-    fn text_parts(&mut self, name: &'static str, parts: &[&str]) {
-        self.0.push((Cow::Borrowed(name), parts.concat()));
-    }
-
-    fn integer(&mut self, name: &'static str, value: i64) {
-        self.text(name, itoa::Buffer::new().format(value));
-    }
-
-    fn added(&mut self, name: &str, value: &str) {
-        self.0.push((Cow::Owned(name.to_owned()), value.to_owned()));
     }
 }

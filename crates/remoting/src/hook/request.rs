@@ -15,7 +15,7 @@ use super::{HookError, HookResult, guarded};
 use crate::auth;
 use crate::code::RequestCode;
 use crate::connection::{RequestError, Response};
-use crate::header::{FieldSink, RequestHeader};
+use crate::header::{Collected, FieldSink, RequestHeader};
 
 /// The longest name of a field that a hook may add, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -272,26 +272,5 @@ impl<H: RequestHeader> RequestHeader for Extended<'_, H> {
         for (name, value) in self.added {
             sink.added(name, value);
         }
-    }
-}
-
-/// Fields with their values.
-struct Collected<'a>(Vec<(Cow<'a, str>, String)>);
-
-impl FieldSink for Collected<'_> {
-    fn text(&mut self, name: &'static str, value: &str) {
-        self.0.push((Cow::Borrowed(name), value.to_owned()));
-    }
-
-    fn text_parts(&mut self, name: &'static str, parts: &[&str]) {
-        self.0.push((Cow::Borrowed(name), parts.concat()));
-    }
-
-    fn integer(&mut self, name: &'static str, value: i64) {
-        self.text(name, itoa::Buffer::new().format(value));
-    }
-
-    fn added(&mut self, name: &str, value: &str) {
-        self.0.push((Cow::Owned(name.to_owned()), value.to_owned()));
     }
 }
