@@ -176,7 +176,7 @@ pub enum ConnectFailure {
     #[error("the last connection ended at once: {0}")]
     EndedAtOnce(Arc<CloseReason>),
     /// An attempt failed a moment ago; the address is not dialled again before the pause ends.
-    #[error("{cause} (next attempt in {retry_in:?})")]
+    #[error("{cause} (next attempt in {retry_in:.1?})")]
     BackingOff {
         /// What the last attempt failed with.
         cause: Box<Self>,
