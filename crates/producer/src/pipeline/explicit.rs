@@ -402,7 +402,7 @@ impl<'a> Batch<'a> {
                     let Some(message) = self.messages.get(*index) else {
                         continue;
                     };
-                    let result = self.send_single(message).await;
+                    let result = self.send_single(group, message).await;
                     results.push((*index, result));
                 }
                 _ => {
@@ -413,8 +413,14 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn send_single(self, message: &Message) -> Result<SendReceipt, SendError> {
+    async fn send_single(self, group: &Group, message: &Message) -> Result<SendReceipt, SendError> {
         let mut options = self.options.clone();
+        match (&group.target, &mut options.target) {
+            (GroupTarget::Queue(_), Target::Strategy) => {}
+            // Chosen already: a selector that is asked again may say something else.
+            (GroupTarget::Queue(chosen), target) => *target = chosen.clone(),
+            (GroupTarget::Free | GroupTarget::Key, _) => {}
+        }
         options.timeout = Some(self.deadline.saturating_duration_since(Instant::now()));
         let entrance = Entrance {
             joins: false,

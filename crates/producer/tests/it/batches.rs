@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use rocketmq_producer_core::config::ProducerConfigBuilder;
 use rocketmq_producer_core::config::routing::remoting::message::property;
 use rocketmq_producer_core::config::routing::remoting::{Delivery, Message, RequestCode};
 use rocketmq_producer_core::config::routing::{
-    AsyncQueueSelector, MessageQueue, RoutedQueue, SelectorArgument,
+    AsyncQueueSelector, MessageQueue, QueueSelector, RoutedQueue, SelectorArgument,
 };
 use rocketmq_producer_core::{ErrorKind, Producer, SendOptions, SendReceipt};
 use rocketmq_producer_embedded::{EmbeddedCluster, MemoryNetwork, Reaction};
@@ -127,6 +128,38 @@ fn send(producer: &Producer, message: Message, options: SendOptions) -> Sending 
         let outcome = producer.send_with(message, options).await;
         (outcome, began.elapsed())
     })
+}
+
+/// Chooses one queue after the other.
+#[derive(Debug, Default)]
+struct Next(AtomicUsize);
+
+impl QueueSelector for Next {
+    fn name(&self) -> &'static str {
+        "next"
+    }
+
+    fn select(&self, _: &[RoutedQueue], _: &Message, _: &SelectorArgument) -> Option<usize> {
+        Some(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_selector_is_asked_once_for_each_message_of_a_batch_also_where_one_goes_alone() {
+    let (cluster, producer) = world(|settings| settings).await;
+    let next = Arc::new(Next::default());
+    let there = SendOptions::new().selector(Arc::<Next>::clone(&next), SelectorArgument::None);
+    let receipts = producer.send_batch_with(numbered(3), there).await.unwrap();
+    assert_eq!(next.0.load(Ordering::Relaxed), 3);
+    // The queues of the first broker come first in the ring.
+    for (chosen, receipt) in receipts.iter().enumerate() {
+        let queue = receipt.queue();
+        assert_eq!(
+            (&**queue.broker_name(), queue.queue_id()),
+            (A, chosen as i32)
+        );
+    }
+    assert_stored(&cluster, &receipts);
 }
 
 /// Chooses the first queue once it is told to.
