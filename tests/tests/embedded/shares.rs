@@ -71,8 +71,9 @@ async fn equal_brokers_keep_equal_shares() -> Result<()> {
     assert_eq!(queues.len(), 8);
     for (queue, count) in &queues {
         let share = *count as f64 / ALL as f64;
-        // To a tenth: on a busy machine the two are not quite equal.
-        assert!((share - 0.125).abs() <= 0.0125, "{queue:?}: {share}");
+        // To a quarter: where the machine makes one of the two answer in bursts, some of its messages rightly go to the
+        // other. How equal the shares are without that is seen in virtual time, below.
+        assert!((share - 0.125).abs() <= 0.03125, "{queue:?}: {share}");
     }
     Ok(())
 }
