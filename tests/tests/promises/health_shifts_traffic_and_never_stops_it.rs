@@ -70,6 +70,8 @@ async fn attack(way: usize) -> Result<()> {
     let brokers = [(A, &*a.address()), (B, &*b.address())];
     let name_server = Peer::name_server(&brokers).await?;
     let producer = producer(&name_server.address(), |settings| settings).await?;
+    let topic = message("x")?;
+    producer.wait_for_topic(topic.topic(), PATIENT).await?;
     for _ in 0..12 {
         let options = SendOptions::new().timeout(millis(250));
         let error = producer

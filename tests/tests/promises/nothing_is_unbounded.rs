@@ -70,7 +70,8 @@ async fn bytes_under_way() -> Result<()> {
     for _ in 0..50 {
         let producer = producer.clone();
         sends.spawn(async move {
-            let options = SendOptions::new().timeout(millis(500));
+            // Long enough for all to begin before the first one ends, also on a busy machine.
+            let options = SendOptions::new().timeout(millis(2000));
             anyhow::Ok(producer.send_with(message(vec![7; SIZE])?, options).await)
         });
     }

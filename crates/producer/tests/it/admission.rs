@@ -32,7 +32,7 @@ async fn beyond_the_bound_a_send_waits_until_its_deadline_and_is_not_sent() {
     };
     assert_eq!(error.cause().to_string(), full.to_string());
     // A twentieth is kept for an attempt that gets its place late.
-    assert!(error.elapsed() >= millis(95) && error.elapsed() < millis(500));
+    assert!(error.elapsed() >= millis(95), "{error:?}");
     assert_eq!(error.message_id(), None);
 
     let waiting = tokio::spawn({
