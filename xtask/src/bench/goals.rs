@@ -202,26 +202,33 @@ pub(super) fn goals(
 }
 
 fn add(goals: &mut Vec<Goal>, what: String, aim: Aim, unit: &'static str, measured: Spread) {
-    let goal = Goal {
-        what,
-        aim,
-        measured,
-        unit,
-        floor: None,
-    };
-    goals.extend(goal.measured.median().map(|_| goal));
+    push(goals, what, aim, unit, measured, None);
 }
 
 /// A figure over the best peer's.
 fn add_over_best(goals: &mut Vec<Goal>, what: String, aim: Aim, over_best: OverBest) {
-    let goal = Goal {
-        what,
-        aim,
-        measured: over_best.ours,
-        unit: " ×",
-        floor: Some(over_best.floor),
-    };
-    goals.extend(goal.measured.median().map(|_| goal));
+    let OverBest { ours, floor } = over_best;
+    push(goals, what, aim, " ×", ours, Some(floor));
+}
+
+/// Leaves out what was not measured.
+fn push(
+    goals: &mut Vec<Goal>,
+    what: String,
+    aim: Aim,
+    unit: &'static str,
+    measured: Spread,
+    floor: Option<Spread>,
+) {
+    if measured.median().is_some() {
+        goals.push(Goal {
+            what,
+            aim,
+            measured,
+            unit,
+            floor,
+        });
+    }
 }
 
 fn singles(scope: &Scope<'_>, kind: Kind, place: &str, goals: &mut Vec<Goal>) {
