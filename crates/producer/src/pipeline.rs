@@ -1,6 +1,7 @@
 //! The one way every message goes: check, admit, stamp, deliver, report.
 
 mod aside;
+mod attempting;
 mod delivery;
 mod entrance;
 mod exchange;

@@ -9,6 +9,7 @@
 
 mod driver;
 mod error;
+mod exchange;
 mod handler;
 mod namespaced;
 mod options;
@@ -23,32 +24,27 @@ mod tests;
 mod withdrawn;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::Future;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 pub use self::error::{CloseReason, ConnectError, ConnectFailure, RequestError, RequestFailure};
+pub use self::exchange::InFlight;
 pub use self::handler::{ConnectionHandler, NoConsumer};
-use self::namespaced::Namespaced;
 pub use self::options::ConnectionOptions;
-use self::pending::{Completion, Wants};
-use self::shared::{Extras, Shared, Submitted};
+pub use self::pending::{Completion, Wants};
+use self::shared::Shared;
 pub(crate) use self::sign::{Observer, Sign, Watch};
 pub(crate) use self::silence::SilenceLimit;
 pub use self::stats::NetworkStats;
 pub(crate) use self::stats::{Counters, count};
-use crate::auth::Signed;
 use crate::code::ResponseCode;
 use crate::command::{CommandHead, RemotingCommand};
 use crate::frame::{Frame, FrameError};
 use crate::header::RequestHeader;
-use crate::hook::{Extended, RequestOutcome};
-use crate::protocol::{SendMessageRequestHeader, StoredMessage};
 
 /// The answer to a request, its header still encoded.
 #[derive(Debug, Clone)]
@@ -100,16 +96,6 @@ impl Response {
     pub fn remark(&self) -> Option<String> {
         self.command().ok()?.remark
     }
-}
-
-/// The answer to a send.
-#[derive(Debug, Clone)]
-#[expect(clippy::exhaustive_enums, reason = "a plain receipt or anything else")]
-pub enum SendAnswer {
-    /// The broker stored the message: a plain receipt, which did not have to be kept as it came.
-    Stored(StoredMessage),
-    /// Any other answer. It may be a receipt too, of an unusual form.
-    Other(Response),
 }
 
 /// A handle to an open connection. Clones share the connection; it closes when the last handle is
@@ -251,33 +237,11 @@ impl Connection {
         }
     }
 
-    /// Sends a message and waits for the broker's answer. Does what [`request`](Self::request)
-    /// does, for less: of a plain receipt only what it says is kept.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request).
-    ///
-    /// # Cancel safety
-    /// As [`request`](Self::request).
-    pub async fn send(
-        &self,
-        header: &SendMessageRequestHeader<'_>,
-        body: &Bytes,
-        deadline: Instant,
-    ) -> Result<SendAnswer, RequestError> {
-        match self
-            .exchange(header, body, Wants::Receipt, deadline)
-            .await?
-        {
-            Completion::Stored(stored) => Ok(SendAnswer::Stored(stored)),
-            Completion::Answered(response) => Ok(SendAnswer::Other(response)),
-            Completion::Written => Err(self.no_answer()),
-        }
-    }
-
-    /// Cannot be: the table completes a request with what it wants only.
+    /// The error of a request that ended with something else than it wants. That cannot be: the table completes a
+    /// request with what it wants only.
     #[cold]
-    fn no_answer(&self) -> RequestError {
+    #[must_use]
+    pub fn no_answer(&self) -> RequestError {
         let failure = RequestFailure::DeadlineExceeded;
         self.handle.shared.error(crate::Delivery::Unknown, failure)
     }
@@ -316,187 +280,5 @@ impl Connection {
     /// follows can be trusted. Requests that still wait fail with [`CloseReason::Protocol`].
     pub fn distrust(&self, error: FrameError) {
         self.handle.shared.distrust(error);
-    }
-
-    /// Enters a request, waiting for room in the write buffer if need be, and waits for its
-    /// outcome.
-    async fn exchange<H: RequestHeader + Sync>(
-        &self,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> pending::Outcome {
-        let shared = &*self.handle.shared;
-        // What is rare is boxed: the future of a send should be small.
-        let opaque = match &shared.extras {
-            None => match shared.submit_now(header, body, wants, deadline).await? {
-                Submitted::Entered(opaque) => opaque,
-                Submitted::NoRoom => {
-                    Box::pin(shared.submit_later(header, body, wants, deadline)).await?
-                }
-            },
-            Some(extras) if extras.hooks.is_empty() => {
-                let submit = shared.submit_completed(extras, header, body, wants, deadline);
-                Box::pin(submit).await?
-            }
-            Some(extras) => {
-                return Box::pin(shared.exchange_hooked(extras, header, body, wants, deadline))
-                    .await;
-            }
-        };
-        InFlight::new(shared, opaque).await
-    }
-}
-
-impl Shared {
-    async fn submit_now<H: RequestHeader + Sync>(
-        &self,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> Result<Submitted, RequestError> {
-        poll_fn(|cx| Poll::Ready(self.submit(header, body, wants, deadline, cx.waker()))).await
-    }
-
-    /// Enters a request with the fields that this client adds to all.
-    async fn submit_completed<H: RequestHeader + Sync>(
-        &self,
-        extras: &Extras,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> Result<i32, RequestError> {
-        match &extras.namespace {
-            None => {
-                self.submit_signed(extras, header, body, wants, deadline)
-                    .await
-            }
-            Some(namespace) => {
-                let header = &Namespaced { header, namespace };
-                self.submit_signed(extras, header, body, wants, deadline)
-                    .await
-            }
-        }
-    }
-
-    /// A request that hooks see: enters it with the fields that they add, waits for its outcome, and tells them.
-    async fn exchange_hooked<H: RequestHeader + Sync>(
-        &self,
-        extras: &Extras,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> pending::Outcome {
-        let hooks = &extras.hooks;
-        let is_oneway = matches!(wants, Wants::Written);
-        let begun = hooks.before(&self.peer, header, body, is_oneway, deadline);
-        let request = begun
-            .await
-            .map_err(|error| self.error(crate::Delivery::NotSent, RequestFailure::Hook(error)))?;
-        // Hooks are shown the answer as it came.
-        let wants = if is_oneway { wants } else { Wants::Answer };
-        let header = &Extended::new(header, &request);
-        let submit = self.submit_completed(extras, header, body, wants, deadline);
-        let outcome = match submit.await {
-            Ok(opaque) => InFlight::new(self, opaque).await,
-            Err(error) => Err(error),
-        };
-        let told = match &outcome {
-            Ok(Completion::Answered(response)) => RequestOutcome::Answered(response),
-            // The latter is not asked for.
-            Ok(Completion::Written | Completion::Stored(_)) => RequestOutcome::Written,
-            Err(error) => RequestOutcome::Failed(error),
-        };
-        hooks.after(&request, told, deadline).await;
-        outcome
-    }
-
-    /// Enters a request, signed if it is to be. The signature is the last, since it is over all other fields.
-    async fn submit_signed<H: RequestHeader + Sync>(
-        &self,
-        extras: &Extras,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> Result<i32, RequestError> {
-        let Some(signer) = &extras.signer else {
-            return self.submit_later(header, body, wants, deadline).await;
-        };
-        // Here, where no lock is held: a large body takes time.
-        let signature = signer.sign(header, body);
-        let signature = Some(&signature);
-        let header = &Signed { header, signature };
-        self.submit_later(header, body, wants, deadline).await
-    }
-
-    /// Enters a request once there is room for it.
-    async fn submit_later<H: RequestHeader + Sync>(
-        &self,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> Result<i32, RequestError> {
-        loop {
-            // Registered before the check, so room made in between is not missed.
-            let room = self.room.notified();
-            match self.submit_now(header, body, wants, deadline).await? {
-                Submitted::Entered(opaque) => return Ok(opaque),
-                Submitted::NoRoom => {}
-            }
-            let waited = tokio::time::timeout_at(deadline, room).await;
-            // Room that comes with the deadline is that of requests which have ended by it.
-            if waited.is_err() || Instant::now() >= deadline {
-                let failure = RequestFailure::WriteBufferFull;
-                return Err(self.error(crate::Delivery::NotSent, failure));
-            }
-        }
-    }
-}
-
-/// A request under way; dropping it gives its place in the pending table back.
-struct InFlight<'a> {
-    shared: &'a Shared,
-    opaque: i32,
-    /// The outcome has been taken, and with it the place in the table.
-    ended: bool,
-    /// It was entered a moment ago, with the task that polls it now as its owner.
-    is_new: bool,
-}
-
-impl<'a> InFlight<'a> {
-    const fn new(shared: &'a Shared, opaque: i32) -> Self {
-        Self {
-            shared,
-            opaque,
-            ended: false,
-            is_new: true,
-        }
-    }
-}
-
-impl Future for InFlight<'_> {
-    type Output = pending::Outcome;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if std::mem::take(&mut self.is_new) {
-            return Poll::Pending;
-        }
-        let outcome = self.shared.poll_outcome(self.opaque, cx);
-        self.ended = outcome.is_ready();
-        outcome
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.shared.forget(self.opaque);
-        }
     }
 }

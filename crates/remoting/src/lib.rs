@@ -34,8 +34,9 @@ pub use causes::with_causes;
 pub use code::{RequestCode, ResponseCode};
 pub use command::{CLIENT_VERSION, LanguageCode, RemotingCommand};
 pub use connection::{
-    CloseReason, ConnectError, ConnectFailure, Connection, ConnectionHandler, ConnectionOptions,
-    NetworkStats, NoConsumer, RequestError, RequestFailure, Response, SendAnswer,
+    CloseReason, Completion, ConnectError, ConnectFailure, Connection, ConnectionHandler,
+    ConnectionOptions, InFlight, NetworkStats, NoConsumer, RequestError, RequestFailure, Response,
+    Wants,
 };
 pub use connectivity::{Connectivity, SuspectCause};
 pub use delivery::Delivery;

@@ -139,13 +139,11 @@ impl Load {
                 ));
             }
             Mode::Batch | Mode::Oneway | Mode::Sync => {
+                let load = Arc::new(self.clone());
                 for _ in 0..self.concurrency {
                     let recorder = Recorder::new(&total);
-                    workers.spawn(one_after_another(
-                        self.clone(),
-                        Arc::clone(&turns),
-                        recorder,
-                    ));
+                    let (load, turns) = (Arc::clone(&load), Arc::clone(&turns));
+                    workers.spawn(one_after_another(load, turns, recorder));
                 }
             }
         }
@@ -194,9 +192,19 @@ impl Load {
     }
 }
 
-async fn one_after_another(load: Load, turns: Arc<Turns>, mut recorder: Recorder) {
-    while let Some((since, messages)) = turns.next().await {
-        recorder.record(since, load.send(messages).await);
+#[expect(
+    clippy::manual_async_fn,
+    reason = "the future of an async fn has room for each argument twice"
+)]
+fn one_after_another(
+    load: Arc<Load>,
+    turns: Arc<Turns>,
+    mut recorder: Recorder,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        while let Some((since, messages)) = turns.next().await {
+            recorder.record(since, load.send(messages).await);
+        }
     }
 }
 
@@ -394,7 +402,7 @@ mod tests {
         let send = size_of_val(&load.producer.send(load.message.clone()));
         let turns = Arc::new(Turns::new(1, 1, None, Instant::now()));
         let recorder = Recorder::new(&Arc::new(Mutex::new(Outcome::new().unwrap())));
-        let worker = size_of_val(&one_after_another(load, turns, recorder));
+        let worker = size_of_val(&one_after_another(load.into(), turns, recorder));
         assert!(
             worker < send + 512,
             "{worker} bytes, of which a send {send}"

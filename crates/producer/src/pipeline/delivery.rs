@@ -1,11 +1,13 @@
 //! Attempt after attempt, until the message is stored or there is no point in going on.
 
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{Instrument, debug};
+use tracing::debug;
 
 use super::entrance::{Bound, Held};
 use super::exchange::Exchange;
@@ -15,26 +17,22 @@ use super::place::{Places, Return, Step};
 use crate::attempt::Attempt;
 use crate::blame::incident;
 use crate::config::routing::Routing;
-use crate::config::routing::remoting::message::MessageId;
-use crate::config::routing::remoting::protocol::{PreparedSend, SendMessageRequestHeader};
-use crate::config::routing::remoting::{Connection, Delivery as Certainty};
+use crate::config::routing::remoting::Delivery as Certainty;
 use crate::core::Core;
 use crate::error::SendFailure;
-use crate::hooks::CheckForbiddenContext;
 use crate::lanes::Turn;
 use crate::retry::{Next, RetryState};
-use crate::spans;
 
 /// A parcel of admitted messages on its way.
 pub(super) struct Delivery<'a, X> {
-    errand: Errand<'a>,
-    parcel: Parcel<'a>,
+    pub(super) errand: Errand<'a>,
+    pub(super) parcel: Parcel<'a>,
     /// The place that it is bound to, until the first attempt.
     bound: Option<Box<Bound<'a>>>,
     /// The place at the present broker.
     held: Option<Held>,
     /// Whether that place is kept between attempts.
-    is_bound: bool,
+    pub(super) is_bound: bool,
     attempts: Vec<Attempt>,
     /// When it was ready to go, if that was a moment ago.
     ready: Option<Instant>,
@@ -86,29 +84,12 @@ impl<'a, X: Exchange> Delivery<'a, X> {
 
     /// Attempts until the message is delivered; else why not, and what was tried. `turn` learns before each await
     /// whether the message is in doubt.
+    // One future for all of it: on its way back an answer touches the memory of each future that holds another.
     pub(super) async fn run(
         &mut self,
         turn: Option<&Turn<'_>>,
     ) -> Result<Delivered<X::Answer>, (SendFailure, Vec<Attempt>)> {
         let mut cause = SendFailure::Deadline;
-        match self.attempt_all(turn, &mut cause).await {
-            Some((routing, answer, attempt, at)) => Ok(Delivered {
-                routing,
-                answer,
-                attempt,
-                earlier_attempts: std::mem::take(&mut self.attempts),
-                at,
-            }),
-            None => Err((cause, std::mem::take(&mut self.attempts))),
-        }
-    }
-
-    /// The delivery, if there was one; else `cause` says why not.
-    async fn attempt_all(
-        &mut self,
-        turn: Option<&Turn<'_>>,
-        cause: &mut SendFailure,
-    ) -> Option<(Routing, X::Answer, Attempt, Instant)> {
         let core = self.errand.core;
         let mut now = self.ready.unwrap_or_else(Instant::now);
         let mut places = match self.bound.take() {
@@ -126,10 +107,7 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                         now = Instant::now();
                         places
                     }
-                    Err(failure) => {
-                        *cause = failure;
-                        return None;
-                    }
+                    Err(failure) => return Err((failure, Vec::new())),
                 },
             },
         };
@@ -142,123 +120,160 @@ impl<'a, X: Exchange> Delivery<'a, X> {
         // Kept while a better one is tried for; boxed, since it is rare and futures should be small.
         let mut weaker: Option<Box<Weaker<X::Answer>>> = None;
         while retry.may_try(now) {
-            let step = match places.next_now(&retry, now) {
-                Ok(go) => Ok(go),
-                Err(decided) => {
-                    let step = Box::pin(places.next(&mut retry, returned, decided)).await;
-                    now = Instant::now();
-                    step
-                }
-            };
-            let (mut routing, elsewhere) = match step {
-                Ok(Step::Go { routing, elsewhere }) => (routing, elsewhere),
-                Ok(Step::Await(routing)) => {
-                    let began = Instant::now();
-                    let waiting = Box::pin(places.await_return(&routing, retry.ruled_out()));
-                    match waiting.await {
-                        Ok(back) => {
-                            returned = back == Return::Broker;
-                            now = Instant::now();
-                            continue;
-                        }
-                        Err(failure) => {
-                            if matches!(failure, SendFailure::BrokerAway { .. }) {
-                                let mut attempt = self.note(&routing, began, Instant::now());
-                                attempt.failure = Some(Box::new(failure.clone()));
-                                self.attempts.push(attempt);
+            // In blocks, so that the future has no room for what is no longer needed.
+            let (routing, elsewhere) = {
+                let step = match places.next_now(&retry, now) {
+                    Ok(go) => Ok(go),
+                    Err(decided) => {
+                        let step = Box::pin(places.next(&mut retry, returned, decided)).await;
+                        now = Instant::now();
+                        step
+                    }
+                };
+                match step {
+                    Ok(Step::Go { routing, elsewhere }) => (routing, elsewhere),
+                    Ok(Step::Await(routing)) => {
+                        let began = Instant::now();
+                        let waiting = Box::pin(places.await_return(&routing, retry.ruled_out()));
+                        match waiting.await {
+                            Ok(back) => {
+                                returned = back == Return::Broker;
+                                now = Instant::now();
+                                continue;
                             }
-                            *cause = failure;
-                            break;
+                            Err(failure) => {
+                                if matches!(failure, SendFailure::BrokerAway { .. }) {
+                                    let mut attempt = self.note(&routing, began, Instant::now());
+                                    attempt.failure = Some(Box::new(failure.clone()));
+                                    self.attempts.push(attempt);
+                                }
+                                cause = failure;
+                                break;
+                            }
                         }
                     }
-                }
-                Ok(Step::End) => break,
-                Err(failure) => {
-                    // What an attempt met says more than that there is nowhere else to go.
-                    if self.attempts.is_empty() || matches!(failure, SendFailure::Shutdown) {
-                        *cause = failure;
+                    Ok(Step::End) => break,
+                    Err(failure) => {
+                        // What an attempt met says more than that there is nowhere else to go.
+                        if self.attempts.is_empty() || matches!(failure, SendFailure::Shutdown) {
+                            cause = failure;
+                        }
+                        break;
                     }
-                    break;
                 }
             };
             returned = false;
-            let mut began = now;
-            let until = retry.begin_attempt(began, elsewhere);
-            let mut time = None;
-            let result;
-            if elsewhere && turn.is_none() && retry.may_hedge() && !self.parcel.is_half() {
-                self.occupy(&routing);
-                let hedged = self.hedged(&mut places, &retry, routing.clone(), until);
-                let Hedged { decisive, other } = Box::pin(hedged).await;
-                if let Some(other) = other {
-                    self.blame(&other.routing, &other.outcome, other.time);
-                    // Both count.
-                    retry.begin_attempt(other.began, false);
-                    // What follows is up to the other attempt; this one's broker is not tried again.
-                    let _ = retry.failed(other.routing.broker().name(), &other.outcome);
-                    let mut attempt = self.note(&other.routing, other.began, Instant::now());
-                    attempt.failure = Some(Box::new(other.outcome));
-                    self.attempts.push(attempt);
-                }
-                result = decisive.outcome;
-                (routing, began, time) = (decisive.routing, decisive.began, Some(decisive.time));
-            } else if self.is_bound {
-                self.occupy(&routing);
-                result = self.attempt(&routing, turn, until).await;
-            } else {
-                let _occupied = routing.occupied(self.errand.sends, self.errand.bytes);
-                result = self.attempt(&routing, turn, until).await;
-            }
-            now = Instant::now();
-            let mut attempt = self.note(&routing, began, now);
-            if !self.is_bound {
-                self.held = None;
-            }
-            let failure = match result {
-                Ok(answer) => {
-                    if X::PROVES_HEALTH {
-                        let latency = Some(attempt.elapsed);
-                        core.router.report_routing_result(&routing, latency, now);
+            let renews = {
+                let mut routing = routing;
+                let mut began = now;
+                let until = retry.begin_attempt(began, elsewhere);
+                let mut time = None;
+                let result;
+                if elsewhere && turn.is_none() && retry.may_hedge() && !self.parcel.is_half() {
+                    self.occupy(&routing);
+                    let hedged = self.hedged(&mut places, &retry, routing.clone(), until);
+                    let Hedged { decisive, other } = Box::pin(hedged).await;
+                    if let Some(other) = other {
+                        self.blame(&other.routing, &other.outcome, other.time);
+                        // Both count.
+                        retry.begin_attempt(other.began, false);
+                        // What follows is up to the other attempt; this one's broker is not tried again.
+                        let _ = retry.failed(other.routing.broker().name(), &other.outcome);
+                        let mut attempt = self.note(&other.routing, other.began, Instant::now());
+                        attempt.failure = Some(Box::new(other.outcome));
+                        self.attempts.push(attempt);
                     }
-                    if X::is_whole(&answer) || !rules.betters_receipts() {
-                        return Some((routing, answer, attempt, now));
-                    }
-                    retry.stored(routing.broker().name());
-                    weaker = Some(Box::new(Weaker {
-                        routing,
-                        answer,
-                        attempt: self.attempts.len(),
-                    }));
-                    self.attempts.push(attempt);
-                    continue;
+                    result = decisive.outcome;
+                    (routing, began, time) =
+                        (decisive.routing, decisive.began, Some(decisive.time));
+                } else {
+                    // A bound message keeps its place at the broker, another one has it for this attempt.
+                    let _occupied = if self.is_bound {
+                        self.occupy(&routing);
+                        None
+                    } else {
+                        Some(routing.occupied(self.errand.sends, self.errand.bytes))
+                    };
+                    let begun =
+                        poll_fn(|cx| Poll::Ready(self.begin(&routing, turn, until, cx.waker())));
+                    result = begun.await.await;
                 }
-                Err(failure) => failure,
+                now = Instant::now();
+                let mut attempt = self.note(&routing, began, now);
+                if !self.is_bound {
+                    self.held = None;
+                }
+                let failure = match result {
+                    Ok(answer) => {
+                        if X::PROVES_HEALTH {
+                            let latency = Some(attempt.elapsed);
+                            core.router.report_routing_result(&routing, latency, now);
+                        }
+                        if X::is_whole(&answer) || !rules.betters_receipts() {
+                            return Ok(self.delivered(routing, answer, attempt, now));
+                        }
+                        retry.stored(routing.broker().name());
+                        weaker = Some(Box::new(Weaker {
+                            routing,
+                            answer,
+                            attempt: self.attempts.len(),
+                        }));
+                        self.attempts.push(attempt);
+                        continue;
+                    }
+                    Err(failure) => failure,
+                };
+                let time = time.unwrap_or_else(|| until.duration_since(began));
+                self.blame(&routing, &failure, time);
+                attempt.failure = Some(Box::new(failure.clone()));
+                self.attempts.push(attempt);
+                in_doubt |= failure.delivery() == Certainty::Unknown;
+                if let Some(turn) = turn {
+                    turn.set_doubt(in_doubt && weaker.is_none());
+                }
+                let next = retry.failed(routing.broker().name(), &failure);
+                cause = failure;
+                match next {
+                    Next::Again { .. } if core.cancel.is_cancelled() => {
+                        cause = SendFailure::Shutdown;
+                        break;
+                    }
+                    Next::Again { refresh } => {
+                        if !refresh {
+                            places.hint(&routing);
+                        }
+                        refresh
+                    }
+                    Next::GiveUp => break,
+                }
             };
-            let time = time.unwrap_or_else(|| until.duration_since(began));
-            self.blame(&routing, &failure, time);
-            attempt.failure = Some(Box::new(failure.clone()));
-            self.attempts.push(attempt);
-            in_doubt |= failure.delivery() == Certainty::Unknown;
-            if let Some(turn) = turn {
-                turn.set_doubt(in_doubt && weaker.is_none());
-            }
-            let next = retry.failed(routing.broker().name(), &failure);
-            *cause = failure;
-            match next {
-                Next::Again { .. } if core.cancel.is_cancelled() => {
-                    *cause = SendFailure::Shutdown;
-                    break;
-                }
-                Next::Again { refresh: true } => Box::pin(places.renew()).await,
-                Next::Again { refresh: false } => places.hint(&routing),
-                Next::GiveUp => break,
+            if renews {
+                Box::pin(places.renew()).await;
             }
             now = Instant::now();
         }
-        let weaker = *weaker?;
+        let Some(weaker) = weaker else {
+            return Err((cause, std::mem::take(&mut self.attempts)));
+        };
         // It is the one that brought the receipt after all.
         let attempt = self.attempts.remove(weaker.attempt);
-        Some((weaker.routing, weaker.answer, attempt, Instant::now()))
+        Ok(self.delivered(weaker.routing, weaker.answer, attempt, Instant::now()))
+    }
+
+    fn delivered(
+        &mut self,
+        routing: Routing,
+        answer: X::Answer,
+        attempt: Attempt,
+        at: Instant,
+    ) -> Delivered<X::Answer> {
+        Delivered {
+            routing,
+            answer,
+            attempt,
+            earlier_attempts: std::mem::take(&mut self.attempts),
+            at,
+        }
     }
 
     pub(super) const fn core(&self) -> &'a Core {
@@ -280,83 +295,6 @@ impl<'a, X: Exchange> Delivery<'a, X> {
                 routing.occupy(self.errand.sends, self.errand.bytes),
             ));
         }
-    }
-
-    /// An open connection to the broker: always the same one for messages of one queue.
-    fn current(&self, routing: &Routing) -> Option<Connection> {
-        let endpoint = routing.broker().endpoint();
-        if self.is_bound {
-            endpoint.current()
-        } else {
-            endpoint.any_current()
-        }
-    }
-
-    /// One try at one broker.
-    pub(super) async fn attempt(
-        &self,
-        routing: &Routing,
-        turn: Option<&Turn<'_>>,
-        until: Instant,
-    ) -> Result<X::Answer, SendFailure> {
-        let Errand { core, topic, .. } = self.errand;
-        let parcel = &self.parcel;
-        let connection = match self.current(routing) {
-            Some(connection) => connection,
-            // Rare, so boxed: the future of a send should be small.
-            None => match Box::pin(routing.broker().endpoint().connection(until)).await {
-                Ok(connection) => connection,
-                Err(error) => return Err(SendFailure::Connect(error)),
-            },
-        };
-        if !core.hooks.forbidden.is_empty() {
-            Box::pin(self.check_forbidden(routing, until)).await?;
-        }
-        let queue_id = routing.queue().queue_id();
-        let mut header = SendMessageRequestHeader::new(&core.group, topic, queue_id, parcel.born);
-        // The setting is bounded to 65 535.
-        let queues = i32::try_from(core.config.default_topic_queue_nums);
-        header.default_topic_queue_nums = queues.unwrap_or(i32::MAX);
-        header.unit_mode = core.config.unit_name.is_some();
-        // A static topic's queue bears a name of its own; the broker answers to its real one.
-        header.broker_name = Some(routing.broker().name());
-        // A producer sends to a queue with one group and one set of settings. Of several that share the place, the first one.
-        let prepared = routing.place().prepared(|| PreparedSend::new(&header));
-        header.prepared = Some(prepared);
-        header.code = parcel.code;
-        header.batch = parcel.is_batch;
-        header.sys_flag = parcel.sys_flag;
-        header.flag = parcel.flag;
-        header.properties = parcel.properties;
-        header.unique_key = parcel.id.map(MessageId::as_str);
-        if let Some(turn) = turn {
-            // From here on bytes may leave, also if the caller drops the send.
-            turn.set_doubt(true);
-        }
-        let asks_region = core.tracer.is_some();
-        let exchange = X::exchange(&connection, &header, parcel.body, until, asks_region);
-        if spans::are_attempts_on() {
-            let span = spans::attempt(routing);
-            let outcome = Box::pin(exchange.instrument(span.clone())).await;
-            spans::attempted(&span, &outcome);
-            return outcome;
-        }
-        exchange.await
-    }
-
-    /// Asks the hooks whether an attempt may be made.
-    async fn check_forbidden(&self, routing: &Routing, until: Instant) -> Result<(), SendFailure> {
-        let Errand { core, message, .. } = self.errand;
-        let context = CheckForbiddenContext {
-            group: &core.group,
-            queue: routing.queue(),
-            address: routing.broker().address(),
-            message,
-            message_id: self.parcel.id,
-            messages: self.errand.sends,
-        };
-        let checked = core.hooks.check_forbidden(&context, until).await;
-        checked.map_err(SendFailure::Hook)
     }
 
     fn note(&self, routing: &Routing, began: Instant, ended: Instant) -> Attempt {

@@ -2,15 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::time::Instant;
-
 use crate::config::routing::remoting::message::OffsetMessageId;
-use crate::config::routing::remoting::protocol::{
-    SendMessageRequestHeader, SendMessageResponseHeader, StoredMessage,
-};
+use crate::config::routing::remoting::protocol::{SendMessageResponseHeader, StoredMessage};
 use crate::config::routing::remoting::{
-    Connection, Response, ResponseClass, ResponseCode, SendAnswer,
+    Completion, Connection, Response, ResponseClass, ResponseCode, Wants,
 };
 use crate::error::SendFailure;
 use crate::message_trace::Told;
@@ -27,14 +22,12 @@ pub(super) trait Exchange: Send + Sync {
     /// Whether a success shows that the broker does its work.
     const PROVES_HEALTH: bool;
 
-    /// One request to one broker. If it `asks_region`, the answer tells the region too, if there is one.
-    fn exchange(
-        connection: &Connection,
-        header: &SendMessageRequestHeader<'_>,
-        body: &Bytes,
-        until: Instant,
-        asks_region: bool,
-    ) -> impl Future<Output = Result<Self::Answer, SendFailure>> + Send;
+    /// What ends the request.
+    const WANTS: Wants;
+
+    /// What the end of a request on `connection` tells.
+    fn answer(completion: Completion, connection: &Connection)
+    -> Result<Self::Answer, SendFailure>;
 
     /// Whether the answer promises all that was asked for.
     fn is_whole(answer: &Self::Answer) -> bool;
@@ -111,22 +104,14 @@ impl Exchange for TwoWay {
 
     const PROVES_HEALTH: bool = true;
 
-    async fn exchange(
-        connection: &Connection,
-        header: &SendMessageRequestHeader<'_>,
-        body: &Bytes,
-        until: Instant,
-        asks_region: bool,
-    ) -> Result<Stored, SendFailure> {
-        if asks_region {
-            // Rare, so boxed: the future of a send should be small.
-            let response = Box::pin(connection.request(header, body, until)).await;
-            return Stored::read(&response.map_err(SendFailure::Request)?, connection);
-        }
-        let answer = connection.send(header, body, until).await;
-        match answer.map_err(SendFailure::Request)? {
-            SendAnswer::Stored(stored) => Ok(Stored::plain(&stored)),
-            SendAnswer::Other(response) => Stored::read(&response, connection),
+    // If the region is asked for, the whole answer is kept.
+    const WANTS: Wants = Wants::Receipt;
+
+    fn answer(completion: Completion, connection: &Connection) -> Result<Stored, SendFailure> {
+        match completion {
+            Completion::Stored(stored) => Ok(Stored::plain(&stored)),
+            Completion::Answered(response) => Stored::read(&response, connection),
+            Completion::Written => Err(SendFailure::Request(connection.no_answer())),
         }
     }
 
@@ -158,15 +143,12 @@ impl Exchange for Joined {
 
     const PROVES_HEALTH: bool = true;
 
-    async fn exchange(
-        connection: &Connection,
-        header: &SendMessageRequestHeader<'_>,
-        body: &Bytes,
-        until: Instant,
-        _: bool,
-    ) -> Result<StoredBatch, SendFailure> {
-        let response = connection.request(header, body, until).await;
-        let response = response.map_err(SendFailure::Request)?;
+    const WANTS: Wants = Wants::Answer;
+
+    fn answer(completion: Completion, connection: &Connection) -> Result<StoredBatch, SendFailure> {
+        let Completion::Answered(response) = completion else {
+            return Err(SendFailure::Request(connection.no_answer()));
+        };
         let code = receipt_code(&response)?;
         let answer = read(connection, &response)?;
         // Java: `SendMessageProcessor` answers a batch with all ids, separated by commas.
@@ -217,17 +199,10 @@ impl Exchange for OneWay {
     // Bytes were taken by the operating system, no more.
     const PROVES_HEALTH: bool = false;
 
-    async fn exchange(
-        connection: &Connection,
-        header: &SendMessageRequestHeader<'_>,
-        body: &Bytes,
-        until: Instant,
-        _: bool,
-    ) -> Result<(), SendFailure> {
-        connection
-            .oneway(header, body, until)
-            .await
-            .map_err(SendFailure::Request)
+    const WANTS: Wants = Wants::Written;
+
+    fn answer(_: Completion, _: &Connection) -> Result<(), SendFailure> {
+        Ok(())
     }
 
     fn is_whole((): &()) -> bool {

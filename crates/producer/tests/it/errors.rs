@@ -46,7 +46,7 @@ fn futures_are_small_and_can_be_spawned() {
         ("shutdown", spawnable(&producer.shutdown(millis(1)))),
     ];
     for (name, size) in sizes {
-        assert!(size < 2048, "{name} of {sizes:?}");
+        assert!(size < 1536, "{name} of {sizes:?}");
     }
 }
 

@@ -5,6 +5,8 @@
 //! finds either an empty slot or another number, never a newer request.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
@@ -21,11 +23,12 @@ const OPAQUE_MASK: u32 = 0x7fff_ffff;
 const INITIAL_SLOTS: usize = 64;
 
 /// How a request ended well.
-#[derive(Debug)]
-pub(super) enum Completion {
+#[derive(Debug, Clone)]
+#[expect(clippy::exhaustive_enums, reason = "one for each thing to want")]
+pub enum Completion {
     /// The peer answered.
     Answered(Response),
-    /// The peer stored the message.
+    /// The broker stored the message: a plain receipt, which did not have to be kept as it came.
     Stored(StoredMessage),
     /// A one-way request has been handed to the operating system whole.
     Written,
@@ -33,10 +36,12 @@ pub(super) enum Completion {
 
 /// What ends a request well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wants {
+#[expect(clippy::exhaustive_enums, reason = "the ends that a request can have")]
+pub enum Wants {
     /// The answer as it comes.
     Answer,
-    /// The answer, of which a plain receipt need not be kept as it came.
+    /// The answer to a send, of which a plain receipt need not be kept as it came: it ends as [`Completion::Stored`]
+    /// then.
     Receipt,
     /// The last of its bytes being written. An answer bearing its number is none of its own.
     Written,
@@ -102,6 +107,23 @@ pub(super) enum Matched {
     Nobody,
 }
 
+/// How often requests have ended: tells without the table's lock that none has since.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ends(Arc<AtomicU64>);
+
+impl Ends {
+    /// Who was told of an end has been told of its number too: being woken comes after it.
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// One writer at a time: whoever holds the table.
+    fn note(&mut self) {
+        let next = self.count().wrapping_add(1);
+        self.0.store(next, Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Pending {
     slots: Vec<Slot>,
@@ -113,6 +135,7 @@ pub(super) struct Pending {
     /// Those among them that want their answers as they come.
     wants_answer: usize,
     limit: usize,
+    ends: Ends,
     /// No deadline lies before this; it may be too early, since answered requests stay counted.
     earliest: Option<Instant>,
 }
@@ -130,8 +153,14 @@ impl Pending {
             excused: 0,
             wants_answer: 0,
             limit,
+            ends: Ends::default(),
             earliest: None,
         }
+    }
+
+    /// Counts the requests that end, one by one or several at once.
+    pub(super) const fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// The number the next [`insert`](Self::insert) will give, so that the frame can be encoded
@@ -234,6 +263,7 @@ impl Pending {
                 let waker = waiting.waker.take();
                 let (asked, wants) = (waiting.asks, waiting.wants);
                 slot.state = State::Done(outcome);
+                self.ends.note();
                 self.count_out(asked, wants);
                 Matched::Completed(waker)
             }
@@ -283,6 +313,7 @@ impl Pending {
                 self.earliest = Some(waiting.deadline);
             }
         }
+        self.ends.note();
         self.waiting = self.waiting.saturating_sub(expired);
         expired
     }
@@ -292,7 +323,7 @@ impl Pending {
     pub(super) fn fail_all(
         &mut self,
         failure: &RequestFailure,
-        peer: &std::sync::Arc<str>,
+        peer: &Arc<str>,
         written: u64,
         wakers: &mut Vec<Waker>,
     ) {
@@ -306,9 +337,10 @@ impl Pending {
                 Delivery::Unknown
             };
             wakers.extend(waiting.waker.take());
-            let error = RequestError::new(std::sync::Arc::clone(peer), delivery, failure.clone());
+            let error = RequestError::new(Arc::clone(peer), delivery, failure.clone());
             slot.state = State::Done(Err(error));
         }
+        self.ends.note();
         self.waiting = 0;
         self.excused = 0;
         self.wants_answer = 0;

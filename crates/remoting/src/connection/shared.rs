@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::error::{CloseReason, RequestError, RequestFailure};
 use super::outgoing::Outgoing;
-use super::pending::{Completion, Matched, Outcome, Pending, Wants};
+use super::pending::{Completion, Ends, Matched, Outcome, Pending, Wants};
 use super::sign::{Sign, Watch};
 use super::silence::Silence;
 use super::stats::{Counters, count};
@@ -47,6 +47,7 @@ pub(super) struct Shared {
     heard: AtomicBool,
     /// Who is told about the peer.
     watch: Option<Watch>,
+    ends: Ends,
     state: Mutex<State>,
 }
 
@@ -163,7 +164,11 @@ impl Phase {
 
 /// Whether a request found room.
 pub(super) enum Submitted {
-    Entered(i32),
+    Entered {
+        opaque: i32,
+        /// How many requests of the connection had ended by then.
+        ends: u64,
+    },
     NoRoom,
 }
 
@@ -194,6 +199,7 @@ impl Shared {
         watch: Option<Watch>,
     ) -> Self {
         let max_pending = options.max_pending.max(1);
+        let pending = Pending::new(max_pending);
         Self {
             peer,
             counters,
@@ -205,9 +211,10 @@ impl Shared {
             open: AtomicBool::new(true),
             heard: AtomicBool::new(false),
             watch,
+            ends: pending.ends().clone(),
             state: Mutex::new(State {
                 phase: Phase::Open,
-                pending: Pending::new(max_pending),
+                pending,
                 silence: Silence::default(),
                 outgoing: Outgoing::default(),
                 appended: 0,
@@ -295,9 +302,15 @@ impl Shared {
             wakes = true;
         }
         let task = if wakes { state.task.take() } else { None };
+        let ends = self.ends.count();
         drop(guard);
         wake(task);
-        Ok(Submitted::Entered(opaque))
+        Ok(Submitted::Entered { opaque, ends })
+    }
+
+    /// Whether no request has ended since this many had.
+    pub(super) fn is_unchanged_since(&self, ends: u64) -> bool {
+        self.ends.count() == ends
     }
 
     pub(super) fn poll_outcome(&self, opaque: i32, cx: &Context<'_>) -> Poll<Outcome> {

@@ -1,6 +1,8 @@
 //! One connection against a scripted peer over an in-memory pipe, in virtual time.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -123,6 +125,62 @@ async fn answers_reach_their_requests_in_any_order() {
         assert_eq!(response.remark(), Some(response.head().opaque.to_string()));
     }
     assert_eq!(fixture.connection.pending(), 0);
+}
+
+/// Begins a request for a task that nothing wakes.
+fn begin(connection: &Connection) -> InFlight {
+    let (connection, deadline) = (connection.clone(), Instant::now() + TIMEOUT);
+    let begun = connection.begin(&PING, &Bytes::new(), Wants::Answer, deadline, Waker::noop());
+    begun.unwrap().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_ends_before_it_is_polled_resolves_at_the_first_poll() {
+    let mut fixture = fixture();
+    let mut begun = begin(&fixture.connection);
+    let opaque = fixture.peer.next().await.opaque;
+    // Nothing has ended yet, and the owner is known: the table is not asked.
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut begun).poll(&mut cx).is_pending());
+    fixture.peer.answer(opaque, "early").await;
+    while fixture.connection.pending() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let Poll::Ready(Ok(Completion::Answered(response))) = Pin::new(&mut begun).poll(&mut cx) else {
+        panic!("the answer is there");
+    };
+    assert_eq!(response.remark().as_deref(), Some("early"));
+    let expired = begin(&fixture.connection);
+    tokio::time::sleep(TIMEOUT * 2).await;
+    let error = tokio::time::timeout(TIMEOUT, expired).await.unwrap();
+    assert!(matches!(
+        error.unwrap_err().failure(),
+        RequestFailure::DeadlineExceeded
+    ));
+    let cut = begin(&fixture.connection);
+    fixture.driver.abort();
+    while fixture.connection.is_open() {
+        tokio::task::yield_now().await;
+    }
+    let error = tokio::time::timeout(TIMEOUT, cut).await.unwrap();
+    assert!(matches!(
+        error.unwrap_err().failure(),
+        RequestFailure::ConnectionLost(_)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_wakes_the_task_that_polls_it_whoever_began_it() {
+    let mut fixture = fixture();
+    let begun = begin(&fixture.connection);
+    let waiting = tokio_util::task::TaskTracker::new().spawn(begun);
+    let opaque = fixture.peer.next().await.opaque;
+    fixture.peer.answer(opaque, "found").await;
+    let answer = tokio::time::timeout(TIMEOUT / 2, waiting).await;
+    assert!(matches!(
+        answer.unwrap().unwrap(),
+        Ok(Completion::Answered(_))
+    ));
 }
 
 #[tokio::test(start_paused = true)]
