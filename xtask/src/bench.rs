@@ -186,7 +186,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return check::run(options.bless);
     }
     if options.growth {
-        return growth::run(options.idle_seconds);
+        return growth::run(options.idle_seconds, &command_line());
     }
     if !(options.scale > 0.0 && options.scale <= 10.0) {
         bail!("--scale: above 0, at most 10");
@@ -206,7 +206,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     choices.truncate(if options.null_only { 1 } else { 2 });
     if options.is_everything() {
         // Its picture is one of the results.
-        if let Err(error) = growth::run(options.idle_seconds) {
+        if let Err(error) = growth::run(options.idle_seconds, &command_line()) {
             eprintln!("FAILED: {error:#}");
         }
     }

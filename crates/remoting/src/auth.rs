@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
 
-use self::signature::Signature;
+pub(crate) use self::signature::Signature;
 pub(crate) use self::signed::Signed;
 use crate::command::RemotingCommand;
 use crate::header::RequestHeader;

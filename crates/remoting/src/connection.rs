@@ -7,11 +7,11 @@
 //! Every request has exactly one outcome: answered, or failed with a [`RequestError`] that says
 //! whether a byte of it may have left.
 
+mod completed;
 mod driver;
 mod error;
 mod exchange;
 mod handler;
-mod namespaced;
 mod options;
 mod outgoing;
 mod pending;

@@ -9,11 +9,10 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Connection;
+use super::completed::Completed;
 use super::error::{RequestError, RequestFailure};
-use super::namespaced::Namespaced;
 use super::pending::{Completion, Outcome, Wants};
 use super::shared::{Extras, Shared, Submitted};
-use crate::auth::Signed;
 use crate::delivery::Delivery;
 use crate::header::RequestHeader;
 use crate::hook::{Extended, RequestOutcome};
@@ -52,7 +51,7 @@ impl Connection {
     ///
     /// `owner` is told of the outcome, unless another task polls the future.
     ///
-    /// `None`: hooks, a signature, a namespace or a full write buffer are in the way, and nothing has been done.
+    /// `None`: hooks or a full write buffer are in the way, and nothing has been done.
     ///
     /// # Errors
     /// A [`RequestError`] if the request cannot be sent; no byte of it has left.
@@ -65,10 +64,15 @@ impl Connection {
         owner: &Waker,
     ) -> Option<Result<InFlight, RequestError>> {
         let shared = &self.handle.shared;
-        if shared.extras.is_some() {
-            return None;
-        }
-        match shared.submit(header, body, wants, deadline, owner) {
+        let submitted = match &shared.extras {
+            None => shared.submit(header, body, wants, deadline, owner),
+            Some(extras) if extras.hooks.is_empty() => {
+                let header = Completed::new(extras, header, body);
+                shared.submit(&header, body, wants, deadline, owner)
+            }
+            Some(_) => return None,
+        };
+        match submitted {
             Ok(Submitted::Entered { opaque, ends }) => Some(Ok(InFlight {
                 connection: self,
                 entry: Some(Entry::of(owner, ends)),
@@ -91,8 +95,8 @@ impl Connection {
         let opaque = match &shared.extras {
             None => shared.submit_later(header, body, wants, deadline).await?,
             Some(extras) if extras.hooks.is_empty() => {
-                let submit = shared.submit_completed(extras, header, body, wants, deadline);
-                submit.await?
+                let header = Completed::new(extras, header, body);
+                shared.submit_later(&header, body, wants, deadline).await?
             }
             Some(extras) => {
                 let hooked = self.exchange_hooked(extras, header, body, wants, deadline);
@@ -120,7 +124,8 @@ impl Connection {
         // Hooks are shown the answer as it came.
         let wants = if is_oneway { wants } else { Wants::Answer };
         let header = &Extended::new(header, &request);
-        let submit = shared.submit_completed(extras, header, body, wants, deadline);
+        let header = Completed::new(extras, header, body);
+        let submit = shared.submit_later(&header, body, wants, deadline);
         let outcome = match submit.await {
             Ok(opaque) => InFlight::entered(self, opaque).await,
             Err(error) => Err(error),
@@ -137,47 +142,6 @@ impl Connection {
 }
 
 impl Shared {
-    /// Enters a request with the fields that this client adds to all.
-    async fn submit_completed<H: RequestHeader + Sync>(
-        &self,
-        extras: &Extras,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> Result<i32, RequestError> {
-        match &extras.namespace {
-            None => {
-                self.submit_signed(extras, header, body, wants, deadline)
-                    .await
-            }
-            Some(namespace) => {
-                let header = &Namespaced { header, namespace };
-                self.submit_signed(extras, header, body, wants, deadline)
-                    .await
-            }
-        }
-    }
-
-    /// Enters a request, signed if it is to be. The signature is the last, since it is over all other fields.
-    async fn submit_signed<H: RequestHeader + Sync>(
-        &self,
-        extras: &Extras,
-        header: &H,
-        body: &Bytes,
-        wants: Wants,
-        deadline: Instant,
-    ) -> Result<i32, RequestError> {
-        let Some(signer) = &extras.signer else {
-            return self.submit_later(header, body, wants, deadline).await;
-        };
-        // Here, where no lock is held: a large body takes time.
-        let signature = signer.sign(header, body);
-        let signature = Some(&signature);
-        let header = &Signed { header, signature };
-        self.submit_later(header, body, wants, deadline).await
-    }
-
     /// Enters a request once there is room for it.
     async fn submit_later<H: RequestHeader + Sync>(
         &self,
