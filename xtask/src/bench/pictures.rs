@@ -115,10 +115,10 @@ fn tails(target: &str, clients: &[Client], samples: &Samples) -> Vec<Curve> {
             } else {
                 format!("ours at the rate of {}", peer.name())
             };
-            let colour = plots::colour(client);
             lines.push(Curve {
                 name,
-                colour,
+                colour: plots::colour(peer),
+                dashed: client != peer,
                 points,
             });
         }
@@ -156,6 +156,7 @@ pub(super) fn growth(out: &Path) -> Result<Vec<(String, String)>> {
         .map(|((name, points), client)| Curve {
             name: name.to_owned(),
             colour: plots::colour(client),
+            dashed: false,
             points,
         })
         .collect();

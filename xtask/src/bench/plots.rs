@@ -6,15 +6,21 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use plotters::chart::{ChartBuilder, SeriesLabelPosition};
 use plotters::drawing::IntoDrawingArea as _;
-use plotters::element::{PathElement, Rectangle, Text};
+use plotters::element::{DashedPathElement, PathElement, Rectangle, Text};
 use plotters::prelude::{BLACK, Color as _, IntoLogRange as _, RGBColor, SVGBackend, WHITE};
-use plotters::series::LineSeries;
+use plotters::series::{DashedLineSeries, LineSeries};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{IntoFont as _, TextStyle};
 
 use super::sample::Client;
 
 const SIZE: (u32, u32) = (960, 460);
+
+/// Room for the legend on the right, as a share of what is drawn.
+const LEGEND: f64 = 0.2;
+
+/// Room for the legend beside curves, whose names are longer.
+const WIDE_LEGEND: f64 = 0.4;
 
 pub(super) const fn colour(client: Client) -> RGBColor {
     match client {
@@ -38,6 +44,8 @@ pub(super) struct Bars {
 pub(super) struct Curve {
     pub(super) name: String,
     pub(super) colour: RGBColor,
+    /// Drawn beside a solid line of the same colour.
+    pub(super) dashed: bool,
     pub(super) points: Vec<(f64, f64)>,
 }
 
@@ -63,7 +71,7 @@ impl Bars {
         let (low, high) = (low / 2.0, high * 2.5);
         let area = SVGBackend::with_string(picture, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
-        let width = self.groups.len() as f64;
+        let width = self.groups.len() as f64 * (1.0 + LEGEND);
         let mut chart = ChartBuilder::on(&area)
             .caption(&self.title, ("sans-serif", 19))
             .margin(12)
@@ -157,6 +165,7 @@ fn render_curves(
     if !(left.is_finite() && left > 0.0 && low > 0.0) {
         return Err("nothing to draw".into());
     }
+    let beside = right * (right / left).powf(WIDE_LEGEND).max(1.05);
     let area = SVGBackend::with_string(picture, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
@@ -165,7 +174,7 @@ fn render_curves(
         .x_label_area_size(40)
         .y_label_area_size(80)
         .build_cartesian_2d(
-            (left..right * 1.05).log_scale(),
+            (left..beside).log_scale(),
             (low / 1.5..high * 1.5).log_scale(),
         )?;
     chart
@@ -177,10 +186,18 @@ fn render_curves(
         .draw()?;
     for line in lines {
         let style = line.colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(line.points.iter().copied(), style))?
-            .label(line.name.clone())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], style));
+        let points = line.points.iter().copied();
+        if line.dashed {
+            chart
+                .draw_series(DashedLineSeries::new(points, 7, 5, style))?
+                .label(line.name.clone())
+                .legend(move |(x, y)| DashedPathElement::new([(x, y), (x + 14, y)], 4, 3, style));
+        } else {
+            chart
+                .draw_series(LineSeries::new(points, style))?
+                .label(line.name.clone())
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], style));
+        }
     }
     legend(&mut chart)?;
     drop(chart);
@@ -201,7 +218,7 @@ where
 {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.4))
         .draw()
@@ -243,6 +260,7 @@ mod tests {
         let line = Curve {
             name: "ours".to_owned(),
             colour: colour(Client::Ours),
+            dashed: true,
             points: vec![(1.0, 2.0), (1000.0, 2.1)],
         };
         let mut picture = String::new();
