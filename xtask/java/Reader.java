@@ -369,7 +369,8 @@ public final class Reader {
         int count = Integer.parseInt(options.getOrDefault("--count", "1"));
         int size = Integer.parseInt(options.getOrDefault("--body", "64"));
         int threads = Integer.parseInt(options.getOrDefault("--threads", "1"));
-        int timeout = Integer.parseInt(options.getOrDefault("--timeout-ms", "3000"));
+        // Longer than the client's own 3 s, which a busy machine may stand still for.
+        int timeout = Integer.parseInt(options.getOrDefault("--timeout-ms", "15000"));
         DefaultMQProducer producer = new DefaultMQProducer(options.getOrDefault("--group", "xtask_java_producer"),
                 hook(options), Boolean.parseBoolean(options.get("--traced")), null);
         producer.setNamesrvAddr(options.get("--namesrv"));

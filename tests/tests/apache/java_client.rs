@@ -25,6 +25,10 @@ fn java_sends_to_the_embedded_cluster(test: &str, version: Version) -> Result<()
         let send = JavaSend::new(MESSAGES).body_len(BODY).threads(4);
         let sent = Reader::new(version)?.java_send(&cluster.name_servers(), topic, &send)?;
         assert_eq!(sent.len(), MESSAGES);
+        // First, since a failed send tells why.
+        for message in &sent {
+            assert_eq!(message.status, "SEND_OK", "{message:?}");
+        }
         let stored = cluster.messages(topic);
         assert_eq!(stored.len(), MESSAGES);
         let at: BTreeMap<_, _> = stored
@@ -32,7 +36,6 @@ fn java_sends_to_the_embedded_cluster(test: &str, version: Version) -> Result<()
             .map(|m| ((&*m.broker_name, m.queue_id, m.queue_offset), m))
             .collect();
         for message in &sent {
-            assert_eq!(message.status, "SEND_OK", "{message:?}");
             let place = message
                 .broker
                 .as_deref()
