@@ -65,7 +65,14 @@ async fn a_shutdown_amid_sends_leaves_none_without_its_true_outcome(
             outcomes.await
         });
     }
-    enough.notified().await;
+    tokio::select! {
+        () = enough.notified() => {}
+        // Else a broker that takes nothing would keep the test waiting.
+        Some(ended) = senders.join_next() => {
+            ended??;
+            anyhow::bail!("a sender ended before the shutdown");
+        }
+    }
     let report = end(&producer).await?;
     assert!(
         report.under_way > 0,
