@@ -32,7 +32,7 @@ impl Aim {
         }
     }
 
-    fn reached_by(self, figure: &Spread) -> Option<Reached> {
+    pub(super) fn reached_by(self, figure: &Spread) -> Option<Reached> {
         let (median, low, high) = (figure.median()?, figure.low()?, figure.high()?);
         let (by_median, by_interval) = match self {
             Self::AtMost(aim) => (median <= aim, low <= aim),
@@ -57,23 +57,33 @@ impl Goal {
             return "–";
         }
         let Some(reached) = self.aim.reached_by(&self.measured) else {
-            return "not measured";
+            return NOT_MEASURED;
         };
         let floor = self.floor.as_ref();
         match (reached, floor.and_then(|floor| self.aim.reached_by(floor))) {
-            (Reached::ByMedian, _) => "met",
-            (Reached::ByInterval, _) => "met by the interval, not by the median",
             (Reached::Never, Some(Reached::Never)) => "**missed**, by the floor too",
-            (Reached::Never, _) => "**missed**",
+            (reached, _) => reached.verdict(),
         }
     }
 }
 
+pub(super) const NOT_MEASURED: &str = "not measured";
+
 /// How far the rounds reach an aim.
-enum Reached {
+pub(super) enum Reached {
     ByMedian,
     ByInterval,
     Never,
+}
+
+impl Reached {
+    pub(super) const fn verdict(self) -> &'static str {
+        match self {
+            Self::ByMedian => "met",
+            Self::ByInterval => "met by the interval, not by the median",
+            Self::Never => "**missed**",
+        }
+    }
 }
 
 /// Looks up figures of one body on one target.
